@@ -1,0 +1,230 @@
+"""Everything this distribution raises on purpose, and the one table from server status codes to errors.
+
+    RustokIggyError                        never raised itself
+    ├─ ConfigError(ValueError)             lists every problem with its field path
+    ├─ ConnectorError
+    │  ├─ ServerUnreachableError *
+    │  ├─ AuthenticationError
+    │  ├─ ConnectionLostError * ?
+    │  ├─ RequestTimeoutError(TimeoutError) * ?
+    │  ├─ ConnectorClosedError
+    │  ├─ IncompatibleServerError
+    │  ├─ ProtocolError
+    │  │  ├─ LocalProtocolError
+    │  │  └─ RemoteProtocolError
+    │  ├─ ServerError
+    │  │  ├─ NotFoundError  AlreadyExistsError  PermissionDeniedError  InvalidRequestError
+    │  │  └─ LimitExceededError  NotAssignedError  TransientServerError *  UnsupportedOptionError
+    │  └─ ServerProcessError
+    │     └─ ServerNotFoundError  ServerStartupError  ServerExitedError  DataDirInUseError
+    └─ TransportError                      its own tree: rustok_iggy.errors
+
+    *  retryable: the same call may succeed later
+    ?  outcome unknown: it may have happened; repeat only with the same message id
+
+Messages say what to do next and carry facts as attributes. Payloads and secrets never appear in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class RustokIggyError(Exception):
+    """Root of every error of both packages."""
+
+    retryable: ClassVar[bool] = False
+    """The same call may succeed later without anything being changed."""
+    outcome_unknown: ClassVar[bool] = False
+    """The call may have taken effect; repeat it only with the same message id."""
+
+
+class ConfigError(RustokIggyError, ValueError):
+    """The configuration is wrong. `problems` holds every one found, each as `field.path: what is wrong`."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ConnectorError(RustokIggyError):
+    """Root of what can go wrong between this process and a server."""
+
+
+class ServerUnreachableError(ConnectorError):
+    """No address could be connected to, or none answered in time."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, addresses: Iterable[str] = ()) -> None:
+        self.addresses = tuple(addresses)
+        super().__init__(message)
+
+
+class AuthenticationError(ConnectorError):
+    """The server refused the user, password or token."""
+
+
+class ConnectionLostError(ConnectorError):
+    """The connection went while a request was under way."""
+
+    retryable = True
+    outcome_unknown = True
+
+
+class RequestTimeoutError(ConnectorError, TimeoutError):
+    """The server did not answer within the deadline."""
+
+    retryable = True
+    outcome_unknown = True
+
+    def __init__(self, message: str, *, command: str, timeout: float) -> None:
+        self.command = command
+        self.timeout = timeout
+        super().__init__(message)
+
+
+class ConnectorClosedError(ConnectorError):
+    """The connector was shut down, never connected, or belongs to a parent process (fork)."""
+
+
+class IncompatibleServerError(ConnectorError):
+    """The server speaks another generation of the protocol than the installed client."""
+
+    def __init__(self, message: str, *, client_version: str, server_version: str | None = None) -> None:
+        self.client_version = client_version
+        self.server_version = server_version
+        super().__init__(message)
+
+
+class ProtocolError(ConnectorError):
+    """Bytes on the wire do not follow the protocol."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This side tried to send something the protocol does not allow."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other side sent something the protocol does not allow."""
+
+
+class ServerError(ConnectorError):
+    """The server refused a request.
+
+    `status` is its number (None when the client hid it), `name` the protocol's name for it, `command` what was asked.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, name: str | None = None, command: str | None = None
+    ) -> None:
+        self.status = status
+        self.name = name
+        self.command = command
+        super().__init__(message)
+
+
+class NotFoundError(ServerError):
+    """The stream, topic, partition, group, offset or user does not exist."""
+
+
+class AlreadyExistsError(ServerError):
+    """Something of that name is already there."""
+
+
+class PermissionDeniedError(ServerError):
+    """The user is logged in but may not do this."""
+
+
+class InvalidRequestError(ServerError):
+    """The request's content is wrong: an empty payload, a bad name, an offset past the end."""
+
+
+class LimitExceededError(ServerError):
+    """Too big or too many: payload, headers, batch, partitions, connections."""
+
+
+class NotAssignedError(ServerError):
+    """This member does not own that partition (any more); read the assignment again before going on."""
+
+
+class TransientServerError(ServerError):
+    """The server cannot do it right now: starting, electing, or full."""
+
+    retryable = True
+
+
+class UnsupportedOptionError(ServerError):
+    """The server does not know an option that the request carries."""
+
+
+class ServerProcessError(ConnectorError):
+    """Something about the server process that the embedded connector runs."""
+
+    def __init__(self, message: str, *, log_tail: Iterable[str] = ()) -> None:
+        self.log_tail = tuple(log_tail)
+        super().__init__(message)
+
+
+class ServerNotFoundError(ServerProcessError):
+    """No iggy-server binary where one was asked for."""
+
+
+class ServerStartupError(ServerProcessError):
+    """The server did not become ready; `log_tail` holds its last lines."""
+
+
+class ServerExitedError(ServerProcessError):
+    """The server ended by itself and was not, or could not be, started again; `log_tail` holds its last lines."""
+
+
+class DataDirInUseError(ServerProcessError):
+    """Another process holds the data directory and no server can be reached there."""
+
+
+# Status numbers of Iggy 0.9 (its error enumeration), for those a client can meet and act on.
+# number -> (protocol's name, error class). Numbers that are not listed become a plain ServerError.
+STATUS_ERRORS: dict[int, tuple[str, type[ConnectorError]]] = {
+    3: ("invalid_command", InvalidRequestError),
+    4: ("invalid_format", InvalidRequestError),
+    5: ("feature_unavailable", InvalidRequestError),
+    6: ("invalid_identifier", InvalidRequestError),
+    8: ("disconnected", ConnectionLostError),
+    20: ("resource_not_found", NotFoundError),
+    40: ("unauthenticated", AuthenticationError),
+    41: ("unauthorized", PermissionDeniedError),
+    42: ("invalid_credentials", AuthenticationError),
+    43: ("invalid_username", InvalidRequestError),
+    44: ("invalid_password", InvalidRequestError),
+    46: ("user_already_exists", AlreadyExistsError),
+    53: ("personal_access_token_expired", AuthenticationError),
+    54: ("personal_access_tokens_limit_reached", LimitExceededError),
+    57: ("transient_not_ready", TransientServerError),
+    58: ("transient_retry", TransientServerError),
+    59: ("already_applied", AlreadyExistsError),
+    1009: ("stream_id_not_found", NotFoundError),
+    1010: ("stream_name_not_found", NotFoundError),
+    1012: ("stream_name_already_exists", AlreadyExistsError),
+    1013: ("invalid_stream_name", InvalidRequestError),
+    2010: ("topic_id_not_found", NotFoundError),
+    2011: ("topic_name_not_found", NotFoundError),
+    2012: ("too_many_partitions", LimitExceededError),
+    2013: ("topic_name_already_exists", AlreadyExistsError),
+    2014: ("invalid_topic_name", InvalidRequestError),
+    3007: ("partition_not_found", NotFoundError),
+    3021: ("consumer_offset_not_found", NotFoundError),
+    4017: ("too_big_headers", LimitExceededError),
+    4022: ("too_big_payload", LimitExceededError),
+    4023: ("too_many_messages", LimitExceededError),
+    4024: ("empty_messages", InvalidRequestError),
+    4041: ("unsupported_option_key", UnsupportedOptionError),
+    4042: ("invalid_option_value", InvalidRequestError),
+    4100: ("invalid_offset", InvalidRequestError),
+    5000: ("consumer_group_id_not_found", NotFoundError),
+    5003: ("consumer_group_name_not_found", NotFoundError),
+    5004: ("consumer_group_name_already_exists", AlreadyExistsError),
+    5006: ("consumer_group_member_not_found", NotFoundError),
+    5009: ("consumer_group_partition_not_owned", NotAssignedError),
+    14003: ("incompatible_protocol_version", IncompatibleServerError),
+}
