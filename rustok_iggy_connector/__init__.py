@@ -1,0 +1,1 @@
+"""Reach an Iggy server: embedded, remote, or in memory."""
