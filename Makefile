@@ -1,0 +1,57 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs in .venv and runs.
+# Needs make, and Python 3.11, 3.12 or 3.13 with venv; choose one with PYTHON=/path/to/python.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.ready-bench
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+REPO ?=
+PYTEST ?=
+BENCH ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit wheel format bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## the history of a git repository through the embedded server (REPO=/path for another one)
+	$(BIN)/python examples/commit_stream.py $(if $(REPO),"$(REPO)")
+
+test: lint types unit wheel  ## everything: lint, types, tests, and the built wheel in a fresh environment
+
+lint: $(READY)  ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy --strict on both packages
+	$(BIN)/mypy
+
+unit: $(READY)  ## the tests (PYTEST="-k name -m slow" for some of them)
+	$(BIN)/python -m pytest -m "not slow and not wheel" $(PYTEST)
+
+wheel: $(READY)  ## build the wheel, install it where the source is out of reach, use it
+	$(BIN)/python -m pytest -m wheel tests/packaging
+
+format: $(READY)  ## put the code into ruff's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(BENCH_READY)  ## ratios to the raw client; JSON and a plot in benchmarks/results (BENCH="--rounds 3")
+	$(BIN)/python -m benchmarks $(BENCH)
+
+clean:  ## remove everything these commands made
+	rm -rf $(VENV) build dist data .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is older than pyproject.toml when the dependencies may have changed: install again.
+$(READY): pyproject.toml tools/create_environment.sh
+	@sh tools/create_environment.sh "$(VENV)" "$(PYTHON)"
+	$(PIP) install --editable ".[dev]"
+	@touch $@
+
+$(BENCH_READY): $(READY)
+	$(PIP) install --editable ".[dev,bench]"
+	@touch $@

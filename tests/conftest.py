@@ -1,0 +1,31 @@
+"""Settings that every test shares: the async backend, how long hypothesis searches, which tests need a server."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Few examples while working; HYPOTHESIS_PROFILE=many searches long (nightly, before a release).
+# Deadlines are off: a busy machine is not a bug. print_blob gives the line that reproduces a failure.
+settings.register_profile("few", max_examples=40, deadline=None, print_blob=True)
+settings.register_profile(
+    "many", max_examples=2000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+
+SERVER_VARIABLES = ("RUSTOK_IGGY_SERVER", "RUSTOK_IGGY_ADDRESS")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The client's wheel needs a running asyncio loop, so trio is not among the backends."""
+    return "asyncio"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if any(os.environ.get(name) for name in SERVER_VARIABLES):
+        return
+    reason = pytest.mark.skip(reason=f"needs a real server: set {' or '.join(SERVER_VARIABLES)}")
+    for item in items:
+        if item.get_closest_marker("server"):
+            item.add_marker(reason)
