@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import force_setattr
 
-from .errors import ConfigError
+from rustok_iggy_connector.errors import ConfigError
 
 LARGEST_PORT = 65_535
 
@@ -65,12 +65,10 @@ class RemoteConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     """Sessions that publishes are spread over; one session carries one request at a time."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.addresses, str):
-            force_setattr(self, "addresses", (self.addresses,))
-        elif not isinstance(self.addresses, tuple):
-            force_setattr(self, "addresses", tuple(self.addresses))
-        if isinstance(self.tls, dict):
-            force_setattr(self, "tls", msgspec.convert(self.tls, TlsConfig))
+        # Plain values are taken for the parts, so that hosts need not import every type.
+        addresses: object = self.addresses
+        force_setattr(self, "addresses", (addresses,) if isinstance(addresses, str) else tuple(self.addresses))
+        force_setattr(self, "tls", msgspec.convert(self.tls, TlsConfig))
 
     def problems(self, path: str) -> Iterator[str]:
         if not self.addresses:
@@ -78,8 +76,9 @@ class RemoteConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_un
         for index, address in enumerate(self.addresses):
             if not _is_address(address):
                 yield f"{path}.addresses[{index}]: {address!r} is not host:port"
-        if self.protocol != "tcp":
-            yield f"{path}.protocol: {self.protocol!r} is not supported; use tcp"
+        protocol: str = self.protocol
+        if protocol != "tcp":
+            yield f"{path}.protocol: {protocol!r} is not supported; use tcp"
         if self.token is None and self.password is None:
             yield f"{path}.password: is not set; set it (for example to ${{IGGY_PASSWORD}}), or set token"
         yield from _not_positive(self, path, ("connect_timeout", "request_timeout", "member_timeout"))
@@ -115,15 +114,12 @@ class EmbeddedConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_
     publish_clients: int = 2
 
     def __post_init__(self) -> None:
-        if type(self.engine) is str:
-            try:
-                force_setattr(self, "engine", Engine(self.engine))
-            except ValueError:
-                choices = ", ".join(Engine)
-                raise ConfigError([f"embedded.engine: {self.engine!r} is none of {choices}"]) from None
-        if not isinstance(self.data_dir, str):
-            force_setattr(self, "data_dir", str(self.data_dir))
-        if self.server_path is not None and not isinstance(self.server_path, str):
+        try:
+            force_setattr(self, "engine", Engine(self.engine))
+        except ValueError:
+            raise ConfigError([f"embedded.engine: {self.engine!r} is none of {', '.join(Engine)}"]) from None
+        force_setattr(self, "data_dir", str(self.data_dir))
+        if self.server_path is not None:
             force_setattr(self, "server_path", str(self.server_path))
 
     def problems(self, path: str) -> Iterator[str]:
@@ -134,9 +130,7 @@ class EmbeddedConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_
         for name in ("tcp_port", "http_port"):
             if not 0 <= getattr(self, name) <= LARGEST_PORT:
                 yield f"{path}.{name}: {getattr(self, name)} is not a port (0 to {LARGEST_PORT})"
-        yield from _not_positive(
-            self, path, ("startup_timeout", "stop_timeout", "request_timeout", "member_timeout")
-        )
+        yield from _not_positive(self, path, ("startup_timeout", "stop_timeout", "request_timeout", "member_timeout"))
         if self.max_restarts < 0:
             yield f"{path}.max_restarts: is negative"
         if not 1 <= self.publish_clients <= 64:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from .models import (
+from rustok_iggy_connector.models import (
     Assignment,
     BatchConfirmation,
     CommittedOffset,
@@ -40,7 +40,8 @@ class MessageSubscriber(ABC):
 
         This is the only truth about ownership. A plain reader is told all partitions of the topic and generation 0.
 
-        Raises: NotFoundError (topic or group is gone), ConnectionLostError, RequestTimeoutError, ServerUnreachableError.
+        Raises: NotFoundError (topic or group is gone), ConnectionLostError, RequestTimeoutError,
+        ServerUnreachableError.
         """
 
     @abstractmethod

@@ -91,13 +91,13 @@ class ReceivedMessage:
     def __init__(
         self,
         offset: int,
-        id: int,
+        message_id: int,
         payload: bytes,
         timestamp: int,
         read_headers: Callable[[], Mapping[str, bytes]],
     ) -> None:
         self.offset = offset
-        self.id = id
+        self.id = message_id
         self.payload = payload
         self.timestamp = timestamp
         self._read_headers = read_headers
