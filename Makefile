@@ -12,7 +12,7 @@ PYTEST ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit wheel format bench clean
+.PHONY: help demo test lint types unit wheel format names bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ wheel: $(READY)  ## build the wheel, install it where the source is out of reach
 format: $(READY)  ## put the code into ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+names: $(READY)  ## write docs/public-names.md from __all__ and the docstrings
+	$(BIN)/python -m tools.write_public_names
 
 bench: $(BENCH_READY)  ## ratios to the raw client; JSON and a plot in benchmarks/results (BENCH="--rounds 3")
 	$(BIN)/python -m benchmarks $(BENCH)
