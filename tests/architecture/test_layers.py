@@ -4,6 +4,8 @@ import itertools
 import sys
 from collections.abc import Iterator
 
+import pytest
+
 from tests.architecture.source_tree import PACKAGES, Import, Module, exported_names, inside, modules, target
 
 CONNECTOR = "rustok_iggy_connector"
@@ -40,7 +42,8 @@ def imports_of_ours(*rooms: str) -> Iterator[tuple[Module, Import]]:
 
 
 def assert_none(problems: list[str]) -> None:
-    assert not problems, "\n" + "\n".join(problems)
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
 def test_rooms_import_only_what_lies_below_them() -> None:
