@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from rustok_iggy_connector.local_server.changes import Change, ChangeRecorder, Row
 from rustok_iggy_connector.local_server.entries import (
-    Key,
     NextGroupId,
     NextIncarnation,
     Partition,
@@ -32,14 +31,15 @@ from rustok_iggy_connector.local_server.options import (
     MAX_PREALLOCATED_BYTES,
     MAX_SEGMENT_BYTES,
     NEVER,
-    OptionEntries,
     Value,
     derived_options,
     explicit_options,
+    patched_options,
     read_options,
 )
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Status
+from rustok_iggy_connector.wire.primitives import Field, Identifier
 
 # The limits of iggy-server: core/binary_protocol/src/namespace.rs and lib.rs.
 MAX_STREAMS: Final = 1 << 20
@@ -109,12 +109,12 @@ class Catalog:
         topics = self._topics.get(stream_id, {})
         return [topics[topic_id] for topic_id in sorted(topics)]
 
-    def find_stream(self, stream: Key) -> Stream | None:
+    def find_stream(self, stream: Identifier) -> Stream | None:
         """The stream with this id or name."""
         stream_id = self._stream_ids.get(stream) if isinstance(stream, str) else stream
         return None if stream_id is None else self._streams.get(stream_id)
 
-    def find_topic(self, stream: Key, topic: Key) -> Topic | None:
+    def find_topic(self, stream: Identifier, topic: Identifier) -> Topic | None:
         """The topic with this id or name."""
         found = self.find_stream(stream)
         if found is None:
@@ -122,19 +122,19 @@ class Catalog:
         topic_id = self._topic_ids[found.id].get(topic) if isinstance(topic, str) else topic
         return None if topic_id is None else self._topics[found.id].get(topic_id)
 
-    def find_group(self, stream: Key, topic: Key, group: Key) -> ConsumerGroup | None:
+    def find_group(self, stream: Identifier, topic: Identifier, group: Identifier) -> ConsumerGroup | None:
         """The consumer group with this id or name."""
         within = self.find_topic(stream, topic)
         return None if within is None else self.groups.find(within, group)
 
-    def stream(self, stream: Key, *, committed: bool = False) -> Stream:
+    def stream(self, stream: Identifier, *, committed: bool = False) -> Stream:
         """The stream, or a refusal with 1009; `committed` as in Refusal."""
         found = self.find_stream(stream)
         if found is None:
             raise Refusal(Status.STREAM_ID_NOT_FOUND, committed=committed)
         return found
 
-    def topic(self, stream: Key, topic: Key, *, committed: bool = False) -> Topic:
+    def topic(self, stream: Identifier, topic: Identifier, *, committed: bool = False) -> Topic:
         """The topic, or a refusal with 1009 or 2010."""
         found = self.find_topic(self.stream(stream, committed=committed).id, topic)
         if found is None:
@@ -151,7 +151,7 @@ class Catalog:
 
     # Streams
 
-    def create_stream(self, name: str, *, options: OptionEntries = (), now: int) -> Stream:
+    def create_stream(self, name: str, *, options: Iterable[Field] = (), now: int) -> Stream:
         """Refuses a taken name (1012), any option (4041; there are none yet), too many streams (1020)."""
         check_name(name)
         _refuse_options(options)
@@ -162,7 +162,7 @@ class Catalog:
             raise Refusal(Status.TOO_MANY_STREAMS, committed=True)
         return self._add_stream(Stream(id=stream_id, name=name, created_at=now))
 
-    def update_stream(self, stream: Key, *, name: str, options: OptionEntries = ()) -> Stream:
+    def update_stream(self, stream: Identifier, *, name: str, options: Iterable[Field] = ()) -> Stream:
         """Rename. Refuses a name that another stream has (1012)."""
         check_name(name)
         _refuse_options(options)
@@ -176,7 +176,7 @@ class Catalog:
         self._changes.put(STREAMS, str(old.id), to_row(new))
         return new
 
-    def delete_stream(self, stream: Key) -> list[Topic]:
+    def delete_stream(self, stream: Identifier) -> list[Topic]:
         """The topics that went with it; their partitions' messages and offsets are to be dropped."""
         gone = self.stream(stream, committed=True)
         topics = self.topics(gone.id)
@@ -186,7 +186,7 @@ class Catalog:
         self._changes.remove(STREAMS, str(gone.id))
         return topics
 
-    def purge_stream(self, stream: Key) -> list[Partition]:
+    def purge_stream(self, stream: Identifier) -> list[Partition]:
         """Empty every partition. Gives the retired incarnations, whose messages and offsets are to be dropped."""
         topics = self.topics(self.stream(stream, committed=True).id)
         return [partition for topic in topics for partition in self.purge_topic(*topic.key)]
@@ -194,7 +194,7 @@ class Catalog:
     # Topics
 
     def create_topic(
-        self, stream: Key, *, name: str, partitions_count: int, options: OptionEntries = (), now: int
+        self, stream: Identifier, *, name: str, partitions_count: int, options: Iterable[Field] = (), now: int
     ) -> Topic:
         """Refuses a missing stream (1009), a taken name (2013), too many partitions (2015) or topics (2021), and
         options that are unknown (4041), bad (4042), or cap the topic below one segment (1019).
@@ -223,15 +223,15 @@ class Catalog:
         )
         return self._add_topic(topic)
 
-    def update_topic(self, stream: Key, topic: Key, *, name: str, options: OptionEntries = ()) -> Topic:
+    def update_topic(self, stream: Identifier, topic: Identifier, *, name: str, options: Iterable[Field] = ()) -> Topic:
         """Rename and patch: expiry, size and compression may change, each only when given.
 
         Refuses a name that another topic has (2013), other options (4041), bad values (4042), a cap below one
         segment (1019). Values stay as they were sent, which is iggy-server's habit for updates.
         """
         check_name(name)
-        entries = list(options)
-        given = read_options(entries, updating=True)
+        sent = list(options)
+        given = read_options(sent, updating=True)
         known = self.find_topic(stream, topic)
         segment_size = MAX_SEGMENT_BYTES if known is None else known.segment_size
         if _number(given, "max_topic_size", NEVER) < segment_size:
@@ -242,25 +242,25 @@ class Catalog:
             raise Refusal(Status.TOPIC_NAME_ALREADY_EXISTS, committed=True)
         del names[old.name]
         names[name] = old.id
-        sent = dict(entries)
+        explicit, derived = patched_options(old.explicit, old.derived, sent)
         new = replace(
             old,
             name=name,
             message_expiry=_number(given, "message_expiry", old.message_expiry),
             max_topic_size=_number(given, "max_topic_size", old.max_topic_size),
             compression=str(given.get("compression_algorithm", old.compression)),
-            explicit=dict(sorted({**old.explicit, **sent}.items())),
-            derived={key: value for key, value in old.derived.items() if key not in sent},
+            explicit=explicit,
+            derived=derived,
         )
         return self._put_topic(new)
 
-    def delete_topic(self, stream: Key, topic: Key) -> Topic:
+    def delete_topic(self, stream: Identifier, topic: Identifier) -> Topic:
         """The topic as it was; its partitions' messages and offsets are to be dropped."""
         gone = self.topic(stream, topic, committed=True)
         self._remove_topic(gone)
         return gone
 
-    def purge_topic(self, stream: Key, topic: Key) -> list[Partition]:
+    def purge_topic(self, stream: Identifier, topic: Identifier) -> list[Partition]:
         """Empty every partition: offsets start again at 0, committed offsets are gone, groups and members stay.
 
         Gives the retired incarnations, whose messages and offsets are to be dropped.
@@ -277,7 +277,7 @@ class Catalog:
 
     # Partitions
 
-    def create_partitions(self, stream: Key, topic: Key, count: int, *, now: int) -> list[Partition]:
+    def create_partitions(self, stream: Identifier, topic: Identifier, count: int, *, now: int) -> list[Partition]:
         """The new partitions. Refuses a count outside 1 to 1000 (2015); deals all groups of the topic anew."""
         _check_partitions_count(count, least=1)
         old = self.topic(stream, topic, committed=True)
@@ -288,7 +288,7 @@ class Catalog:
         self.groups.deal(self._put_topic(replace(old, partitions=old.partitions + added)))
         return list(added)
 
-    def delete_partitions(self, stream: Key, topic: Key, count: int) -> list[Partition]:
+    def delete_partitions(self, stream: Identifier, topic: Identifier, count: int) -> list[Partition]:
         """The removed partitions, those with the highest ids. Refuses a count outside 1 to 1000 (2015) or above what
         there is (2019); deals all groups of the topic anew.
         """
@@ -342,7 +342,7 @@ def _topic_key(topic: Topic) -> str:
     return f"{topic.stream_id}/{topic.id}"
 
 
-def _refuse_options(options: OptionEntries) -> None:
+def _refuse_options(options: Iterable[Field]) -> None:
     if any(True for _ in options):
         raise Refusal(Status.UNSUPPORTED_OPTION_KEY)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
 from rustok_iggy_connector.local_server.changes import Row
-from rustok_iggy_connector.local_server.options import OptionValue
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Status
+from rustok_iggy_connector.wire.primitives import MAX_NAME_BYTES, Field
 
 
 class Stream(Struct, frozen=True, kw_only=True):
@@ -50,8 +50,8 @@ class Topic(Struct, frozen=True, kw_only=True):
     max_topic_size: int
     segment_size: int
     compression: str
-    explicit: dict[str, OptionValue]
-    derived: dict[str, OptionValue]
+    explicit: tuple[Field, ...]
+    derived: tuple[Field, ...]
 
     @property
     def key(self) -> tuple[int, int]:
@@ -95,13 +95,6 @@ class NextGroupId(Struct, frozen=True, kw_only=True):
     stream_id: int
     topic_id: int
     next: int
-
-
-Key: TypeAlias = int | str
-"""How a client names a thing: by id or by name."""
-
-MAX_NAME_BYTES: Final = 255
-"""A name's length travels in one byte."""
 
 
 def check_name(name: str) -> None:

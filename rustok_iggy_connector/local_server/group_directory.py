@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 from rustok_iggy_connector.local_server.changes import ChangeRecorder
 from rustok_iggy_connector.local_server.entries import (
-    Key,
     NextGroupId,
     Partition,
     StoredGroup,
@@ -23,6 +22,7 @@ from rustok_iggy_connector.local_server.entries import (
 from rustok_iggy_connector.local_server.groups import ConsumerGroup, Session
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Status
+from rustok_iggy_connector.wire.primitives import Identifier
 
 GROUPS, GROUP_IDS = "groups", "group_ids"
 """Tables of the rows; keys are ids joined by "/"."""
@@ -82,13 +82,13 @@ class GroupDirectory:
         groups = self._topics[topic.key].groups
         return [groups[group_id] for group_id in sorted(groups)]
 
-    def find(self, topic: Topic, group: Key) -> ConsumerGroup | None:
+    def find(self, topic: Topic, group: Identifier) -> ConsumerGroup | None:
         """The group with this id or name, None when there is none."""
         within = self._topics[topic.key]
         group_id = within.ids.get(group) if isinstance(group, str) else group
         return None if group_id is None else within.groups.get(group_id)
 
-    def get(self, topic: Topic, group: Key, *, committed: bool = False) -> ConsumerGroup:
+    def get(self, topic: Topic, group: Identifier, *, committed: bool = False) -> ConsumerGroup:
         """The group, or a refusal with 5000; `committed` as in Refusal."""
         found = self.find(topic, group)
         if found is None:
@@ -119,7 +119,7 @@ class GroupDirectory:
         self._put(topic, group)
         return group
 
-    def delete(self, topic: Topic, group: Key) -> ConsumerGroup:
+    def delete(self, topic: Topic, group: Identifier) -> ConsumerGroup:
         """The group that is gone; its committed offsets are to be dropped. Refuses one that is not there (5000)."""
         gone = self.get(topic, group, committed=True)
         within = self._topics[topic.key]
@@ -128,7 +128,7 @@ class GroupDirectory:
         self._changes.remove(GROUPS, _row_key(topic, gone))
         return gone
 
-    def join(self, topic: Topic, group: Key, session: Session, *, now: int) -> ConsumerGroup:
+    def join(self, topic: Topic, group: Identifier, session: Session, *, now: int) -> ConsumerGroup:
         """Make the session a member; one that is a member already stays as it is. Refuses a missing group (5000)."""
         found = self.get(topic, group, committed=True)
         topic = self._topics[topic.key].topic
@@ -137,7 +137,7 @@ class GroupDirectory:
             self._put(topic, found)
         return found
 
-    def leave(self, topic: Topic, group: Key, session: Session) -> ConsumerGroup:
+    def leave(self, topic: Topic, group: Identifier, session: Session) -> ConsumerGroup:
         """End a membership. Refuses a missing group (5000) and a session that is no member (5006)."""
         found = self.get(topic, group, committed=True)
         topic = self._topics[topic.key].topic

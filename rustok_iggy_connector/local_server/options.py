@@ -15,13 +15,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
-from msgspec import Struct
-
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Status
-
-TEXT, BOOL, U8, U32, U64 = 2, 3, 9, 11, 12
-"""Value kinds, as in message headers."""
+from rustok_iggy_connector.wire.primitives import Field, ValueKind
 
 NEVER: Final = 2**64 - 1
 """An expiry that never comes, and a topic size without a limit."""
@@ -35,23 +31,15 @@ MAX_PREALLOCATED_BYTES: Final = 64 << 30
 MAX_EXPIRY_TEXT_SECONDS: Final = 2**32 - 1
 
 
-class OptionValue(Struct, frozen=True):
-    """A value as it travels: its kind and its bytes, numbers little endian."""
-
-    kind: int
-    value: bytes
-
-
 Value: TypeAlias = str | bool | int
-OptionEntries: TypeAlias = Iterable[tuple[str, OptionValue]]
 
 
 class OptionSpec(NamedTuple):
     """One key of the catalog. `default` None: not shown unless given."""
 
-    kind: int
+    kind: ValueKind
     default: Value | None
-    read: Callable[[OptionValue], Value]
+    read: Callable[[Field], Value]
     updatable: bool = False
     zero_is_absent: bool = False
 
@@ -79,14 +67,14 @@ _DURATION_TEXT: Final = re.compile(r"(\d+)\s*([A-Za-z]+)\s*", re.ASCII)
 _NOTHING: Final = frozenset({"0", "unlimited", "Unlimited", "none", "None"})
 
 
-def _text(option: OptionValue) -> str:
-    if option.kind != TEXT:
+def _text(option: Field) -> str:
+    if option.value_kind != ValueKind.STRING:
         raise ValueError("neither of the key's kind nor text")
     return option.value.decode()
 
 
-def _number(option: OptionValue, kind: int, layout: str) -> int | None:
-    if option.kind != kind:
+def _number(option: Field, kind: ValueKind, layout: str) -> int | None:
+    if option.value_kind != kind:
         return None
     try:
         (number,) = struct.unpack(layout, option.value)
@@ -123,8 +111,8 @@ def _duration(text: str) -> int:
     return micros
 
 
-def _read_expiry(option: OptionValue) -> Value:
-    number = _number(option, U64, "<Q")
+def _read_expiry(option: Field) -> Value:
+    number = _number(option, ValueKind.UINT64, "<Q")
     if number is not None:
         return number
     text = _text(option)
@@ -133,8 +121,8 @@ def _read_expiry(option: OptionValue) -> Value:
     return 0 if text in {"default", "Default", "server_default", "Server_default"} else _duration(text)
 
 
-def _read_topic_size(option: OptionValue) -> Value:
-    number = _number(option, U64, "<Q")
+def _read_topic_size(option: Field) -> Value:
+    number = _number(option, ValueKind.UINT64, "<Q")
     if number is not None:
         return number
     text = _text(option)
@@ -143,48 +131,52 @@ def _read_topic_size(option: OptionValue) -> Value:
     return 0 if text == "server_default" else _size(text)
 
 
-def _read_size(option: OptionValue) -> int:
-    number = _number(option, U64, "<Q")
+def _read_size(option: Field) -> int:
+    number = _number(option, ValueKind.UINT64, "<Q")
     return _size(_text(option)) if number is None else number
 
 
-def _read_segment_size(option: OptionValue) -> Value:
+def _read_segment_size(option: Field) -> Value:
     size = _read_size(option)
     if size and (not MIN_SEGMENT_BYTES <= size <= MAX_SEGMENT_BYTES or size % SEGMENT_STEP_BYTES):
         raise ValueError("segment size out of range")
     return size
 
 
-def _read_save_size(option: OptionValue) -> Value:
+def _read_save_size(option: Field) -> Value:
     size = _read_size(option)
     if size > MAX_SIZE_OF_MESSAGES_REQUIRED_TO_SAVE:
         raise ValueError("size out of range")
     return size
 
 
-def _read_save_count(option: OptionValue) -> Value:
-    number = _number(option, U32, "<I")
+def _read_save_count(option: Field) -> Value:
+    number = _number(option, ValueKind.UINT32, "<I")
     count = _whole(_text(option), 2**32 - 1) if number is None else number
     if not 0 < count <= MAX_MESSAGES_REQUIRED_TO_SAVE:
         raise ValueError("count out of range")
     return count
 
 
-def _read_bool(option: OptionValue) -> Value:
-    names = {b"\x00": False, b"\x01": True} if option.kind == BOOL else {b"false": False, b"true": True}
-    if option.kind not in {BOOL, TEXT} or option.value not in names:
+def _read_bool(option: Field) -> Value:
+    names = {b"\x00": False, b"\x01": True} if option.value_kind == ValueKind.BOOL else {b"false": False, b"true": True}
+    if option.value_kind not in {ValueKind.BOOL, ValueKind.STRING} or option.value not in names:
         raise ValueError("neither true nor false")
     return names[option.value]
 
 
-def _read_compression(option: OptionValue) -> Value:
-    names = {b"\x01": "none", b"\x02": "gzip"} if option.kind == U8 else {b"none": "none", b"gzip": "gzip"}
-    if option.kind not in {U8, TEXT} or option.value.lower() not in names:
+def _read_compression(option: Field) -> Value:
+    names = (
+        {b"\x01": "none", b"\x02": "gzip"}
+        if option.value_kind == ValueKind.UINT8
+        else {b"none": "none", b"gzip": "gzip"}
+    )
+    if option.value_kind not in {ValueKind.UINT8, ValueKind.STRING} or option.value.lower() not in names:
         raise ValueError("unknown compression")
     return names[option.value.lower()]
 
 
-def _read_durability(option: OptionValue) -> Value:
+def _read_durability(option: Field) -> Value:
     text = _text(option)
     if text not in {"replicated", "persisted"}:
         raise ValueError("unknown durability")
@@ -193,37 +185,41 @@ def _read_durability(option: OptionValue) -> Value:
 
 TOPIC_OPTIONS: Final = MappingProxyType(
     {
-        "compression_algorithm": OptionSpec(TEXT, "none", _read_compression, updatable=True),
-        "message_expiry": OptionSpec(U64, NEVER, _read_expiry, updatable=True, zero_is_absent=True),
-        "max_topic_size": OptionSpec(U64, NEVER, _read_topic_size, updatable=True, zero_is_absent=True),
-        "segment_size": OptionSpec(U64, MAX_SEGMENT_BYTES, _read_segment_size, zero_is_absent=True),
-        "durability": OptionSpec(TEXT, "replicated", _read_durability),
-        "consumer_offset_durability": OptionSpec(TEXT, "replicated", _read_durability),
-        "enforce_fsync": OptionSpec(BOOL, None, _read_bool),
-        "messages_required_to_save": OptionSpec(U32, 1024, _read_save_count),
-        "size_of_messages_required_to_save": OptionSpec(U64, 1 << 20, _read_save_size, zero_is_absent=True),
-        "preallocate_segments": OptionSpec(BOOL, False, _read_bool),
+        "compression_algorithm": OptionSpec(ValueKind.STRING, "none", _read_compression, updatable=True),
+        "message_expiry": OptionSpec(ValueKind.UINT64, NEVER, _read_expiry, updatable=True, zero_is_absent=True),
+        "max_topic_size": OptionSpec(ValueKind.UINT64, NEVER, _read_topic_size, updatable=True, zero_is_absent=True),
+        "segment_size": OptionSpec(ValueKind.UINT64, MAX_SEGMENT_BYTES, _read_segment_size, zero_is_absent=True),
+        "durability": OptionSpec(ValueKind.STRING, "replicated", _read_durability),
+        "consumer_offset_durability": OptionSpec(ValueKind.STRING, "replicated", _read_durability),
+        "enforce_fsync": OptionSpec(ValueKind.BOOL, None, _read_bool),
+        "messages_required_to_save": OptionSpec(ValueKind.UINT32, 1024, _read_save_count),
+        "size_of_messages_required_to_save": OptionSpec(
+            ValueKind.UINT64, 1 << 20, _read_save_size, zero_is_absent=True
+        ),
+        "preallocate_segments": OptionSpec(ValueKind.BOOL, False, _read_bool),
     }
 )
 """Every key a topic may be created with."""
 
 
-def encode_option(kind: int, value: Value) -> OptionValue:
-    """The value in its wire form."""
+def encode_option(key: str, value: Value) -> Field:
+    """The option in wire form, in its key's own kind."""
+    kind = TOPIC_OPTIONS[key].kind
     if isinstance(value, str):
-        return OptionValue(kind, value.encode())
-    if kind == BOOL:
-        return OptionValue(kind, bytes([bool(value)]))
-    return OptionValue(kind, struct.pack("<I" if kind == U32 else "<Q", value))
+        return Field.text(key, value)
+    if kind is ValueKind.BOOL:
+        return Field.boolean(key, bool(value))
+    return Field.u32(key, value) if kind is ValueKind.UINT32 else Field.u64(key, value)
 
 
-def read_options(entries: OptionEntries, *, updating: bool = False) -> dict[str, Value]:
+def read_options(options: Iterable[Field], *, updating: bool = False) -> dict[str, Value]:
     """The values given, typed; what counts as not given is left out.
 
     Refuses an unknown key, and when `updating` one that cannot change later, with 4041; a bad value with 4042.
     """
     given: dict[str, Value] = {}
-    for key, option in entries:
+    for option in options:
+        key = option.key.decode(errors="replace")
         spec = TOPIC_OPTIONS.get(key)
         if spec is None or (updating and not spec.updatable):
             raise Refusal(Status.UNSUPPORTED_OPTION_KEY)
@@ -233,20 +229,30 @@ def read_options(entries: OptionEntries, *, updating: bool = False) -> dict[str,
             raise Refusal(Status.INVALID_OPTION_VALUE) from error
         if value or not spec.zero_is_absent:
             given[key] = value
-        else:
-            given.pop(key, None)
     return given
 
 
-def explicit_options(given: Mapping[str, Value]) -> dict[str, OptionValue]:
-    """What the creator chose, in wire form, in the order of their keys."""
-    return {key: encode_option(TOPIC_OPTIONS[key].kind, given[key]) for key in sorted(given)}
+def explicit_options(given: Mapping[str, Value]) -> tuple[Field, ...]:
+    """What the creator chose, in wire form, in the order of keys."""
+    return tuple(encode_option(key, given[key]) for key in sorted(given))
 
 
-def derived_options(given: Mapping[str, Value]) -> dict[str, OptionValue]:
-    """The defaults of what the creator did not choose, in wire form, in the order of their keys."""
-    return {
-        key: encode_option(spec.kind, spec.default)
+def derived_options(given: Mapping[str, Value]) -> tuple[Field, ...]:
+    """The defaults of what the creator did not choose, in wire form, in the order of keys."""
+    return tuple(
+        encode_option(key, spec.default)
         for key, spec in sorted(TOPIC_OPTIONS.items())
         if key not in given and spec.default is not None
-    }
+    )
+
+
+def patched_options(
+    explicit: Iterable[Field], derived: Iterable[Field], sent: Iterable[Field]
+) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """Both blocks after an update: what was sent is explicit from now on, byte for byte."""
+    patch = {option.key: option for option in sent}
+    merged = {option.key: option for option in explicit} | patch
+    return (
+        tuple(merged[key] for key in sorted(merged)),
+        tuple(option for option in derived if option.key not in patch),
+    )
