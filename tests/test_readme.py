@@ -1,0 +1,54 @@
+"""The README's example runs as printed, and what the README points to exists."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source_tree import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", code_blocks("python"))
+def test_the_example_runs_as_printed(example: str, tmp_path: Path) -> None:
+    """In an empty folder, where it makes ./data/iggy."""
+    script = tmp_path / "example.py"
+    script.write_text(example, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        cwd=tmp_path,
+        env={"PATH": "", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "billing 42.0 EUR" in done.stdout
+    assert "stored in partition" in done.stdout
+
+
+def test_the_example_is_twenty_lines() -> None:
+    (example,) = code_blocks("python")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 20
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
+def test_links_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_every_make_target_it_names_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(
+        re.findall(r"\bmake ([a-z]+)\b(?=[^\n]*)", "\n".join(re.findall(r"`[^`\n]+`", README) + code_blocks("sh")))
+    )
+    assert named
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named), named
