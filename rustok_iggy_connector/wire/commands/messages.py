@@ -1,0 +1,159 @@
+"""Commands 100–102: poll, send, flush."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from rustok_iggy_connector.errors import LocalProtocolError, RemoteProtocolError
+from rustok_iggy_connector.wire.batch import Batch, BatchHeader, split_batches
+from rustok_iggy_connector.wire.layout import (
+    U32,
+    U64,
+    Consumer,
+    Flag,
+    Identifier,
+    Layout,
+    PartitionChoice,
+    Strategy,
+    counted,
+    message,
+    nested,
+)
+from rustok_iggy_connector.wire.primitives import (
+    Buffer,
+    Partitioning,
+    Reader,
+    Writer,
+    read_identifier,
+    write_identifier,
+)
+
+NO_PARTITION = 2**32 - 1
+"""The partition of an empty poll reply that a group's non-member or a member without partitions gets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendMessages:
+    """Where to, then one batch.
+
+        metadata length u32, stream, topic, partitioning, message count u32, batch
+
+    `batch` is not copied and, when decoded, neither parsed nor proven: Batch.parse does that. The count in the
+    metadata is the batch's own; decode refuses a difference.
+    """
+
+    stream: Identifier
+    topic: Identifier
+    partitioning: Partitioning
+    batch: Buffer = field(repr=False)
+
+    def encode(self) -> bytes:
+        """Raises LocalProtocolError."""
+        try:
+            count = BatchHeader.decode(self.batch).count
+        except RemoteProtocolError as error:
+            raise LocalProtocolError(f"not a batch: {error}") from error
+        metadata = Writer()
+        write_identifier(metadata, self.stream)
+        write_identifier(metadata, self.topic)
+        self.partitioning.write(metadata)
+        metadata.u32(count)
+        body = Writer()
+        body.long_bytes(metadata.getvalue())
+        body.raw(self.batch)
+        return body.getvalue()
+
+    @classmethod
+    def decode(cls, data: Buffer) -> SendMessages:
+        """Raises RemoteProtocolError."""
+        body = Reader(data)
+        metadata = Reader(body.view(body.u32()))
+        stream, topic = read_identifier(metadata), read_identifier(metadata)
+        partitioning = Partitioning.read(metadata)
+        count = metadata.u32()
+        metadata.finish()
+        batch = body.rest()
+        if BatchHeader.decode(batch).count != count:
+            raise RemoteProtocolError("message count of the send differs from its batch")
+        return cls(stream=stream, topic=topic, partitioning=partitioning, batch=batch)
+
+
+@message
+class SendConfirmation(Layout):
+    """Where a batch went: `base_offset` is the offset of its first message."""
+
+    stream_id: U32
+    topic_id: U32
+    partition_id: U32
+    base_offset: U64
+
+
+@message
+class SendMessagesReply(Layout):
+    """One confirmation for each partition written, which is one."""
+
+    confirmations: Annotated[tuple[SendConfirmation, ...], counted(nested(SendConfirmation), element_bytes=20)] = ()
+
+
+@message
+class PollMessages(Layout):
+    """`auto_commit` stores the offset of the last message before the reply is on its way."""
+
+    consumer: Consumer
+    stream: Identifier
+    topic: Identifier
+    partition_id: PartitionChoice
+    strategy: Strategy
+    count: U32
+    auto_commit: Flag = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollMessagesReply:
+    """Stored batches as they are.
+
+        partition u32, current offset u64, message count u32, batches
+
+    Decoding proves the layout of every batch and that together they hold `count` messages; checksums are left to the
+    reader (`parsed(verify=True)`). A server that sends large replies in parts uses `prefix` and then the batches.
+    """
+
+    partition_id: int
+    current_offset: int
+    count: int
+    batches: Buffer = field(default=b"", repr=False)
+
+    def prefix(self) -> bytes:
+        """The 16 bytes before the batches."""
+        writer = Writer()
+        writer.u32(self.partition_id)
+        writer.u64(self.current_offset)
+        writer.u32(self.count)
+        return writer.getvalue()
+
+    def encode(self) -> bytes:
+        """Raises LocalProtocolError."""
+        return b"".join((self.prefix(), self.batches))
+
+    @classmethod
+    def decode(cls, data: Buffer) -> PollMessagesReply:
+        """Raises RemoteProtocolError."""
+        reader = Reader(data)
+        reply = cls(partition_id=reader.u32(), current_offset=reader.u64(), count=reader.u32(), batches=reader.rest())
+        if sum(batch.header.count for batch in reply.parsed(verify=False)) != reply.count:
+            raise RemoteProtocolError("message count of the poll reply differs from its batches")
+        return reply
+
+    def parsed(self, *, verify: bool = True) -> Iterator[Batch]:
+        """The batches, in offset order. Raises RemoteProtocolError."""
+        return split_batches(self.batches, verify=verify)
+
+
+@message
+class FlushUnsavedBuffer(Layout):
+    stream: Identifier
+    topic: Identifier
+    partition_id: U32
+    fsync: Flag

@@ -1,0 +1,427 @@
+"""The values that commands are made of, and the bounded reader and writer under them. Little endian.
+
+name         length u8 (1–255), UTF-8
+identifier   kind u8 (1 number, 2 name), length u8, value; here an int or a str
+consumer     kind u8 (1 single, 2 group), identifier
+strategy     kind u8, value u64
+partitioning kind u8 (1 balanced, 2 partition, 3 key), length u8, value
+fields       key kind u8, length u32, key, value kind u8, length u32, value; repeated. Options and user headers
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from rustok_iggy_connector.errors import LocalProtocolError, RemoteProtocolError
+
+MAX_NAME_BYTES = 255
+"""A name's length is one byte."""
+MAX_FIELD_BYTES = 255
+"""The protocol's limit for one key or one value, although their lengths take four bytes."""
+MAX_OPTIONS = 1024
+MAX_FIELDS_BYTES = 100_000
+"""All options of one resource, and all user headers of one message, encoded."""
+
+_U8: Final = struct.Struct("<B")
+_U16: Final = struct.Struct("<H")
+_U32: Final = struct.Struct("<I")
+_U64: Final = struct.Struct("<Q")
+_F32: Final = struct.Struct("<f")
+
+Buffer = bytes | bytearray | memoryview
+Identifier = int | str
+
+
+class Reader:
+    """Takes values off the front of `data`. Every length is checked against what is there before it is used.
+
+    Every method raises RemoteProtocolError when the bytes end early or break a rule.
+    """
+
+    __slots__ = ("_end", "_position", "_view")
+
+    def __init__(self, data: Buffer) -> None:
+        self._view = memoryview(data)
+        self._position = 0
+        self._end = len(self._view)
+
+    @property
+    def remaining(self) -> int:
+        return self._end - self._position
+
+    def finish(self) -> None:
+        """Bytes left over mean that both sides disagree on the layout."""
+        if self.remaining:
+            raise RemoteProtocolError(f"{self.remaining} bytes left over")
+
+    def view(self, length: int) -> memoryview:
+        """The next `length` bytes, not copied."""
+        start = self._position
+        if length > self._end - start:
+            raise RemoteProtocolError(f"{length} bytes expected, {self._end - start} left")
+        self._position = start + length
+        return self._view[start : start + length]
+
+    def take(self, length: int) -> bytes:
+        return bytes(self.view(length))
+
+    def rest(self) -> memoryview:
+        return self.view(self.remaining)
+
+    def u8(self) -> int:
+        return int(_U8.unpack(self.view(1))[0])
+
+    def u16(self) -> int:
+        return int(_U16.unpack(self.view(2))[0])
+
+    def u32(self) -> int:
+        return int(_U32.unpack(self.view(4))[0])
+
+    def u64(self) -> int:
+        return int(_U64.unpack(self.view(8))[0])
+
+    def f32(self) -> float:
+        return float(_F32.unpack(self.view(4))[0])
+
+    def flag(self) -> bool:
+        value = self.u8()
+        if value > 1:
+            raise RemoteProtocolError(f"flag of value {value}")
+        return value == 1
+
+    def count(self, *, element_bytes: int) -> int:
+        """A u32 count of elements, each at least `element_bytes` long, that the rest can hold."""
+        count = self.u32()
+        if count * element_bytes > self.remaining:
+            raise RemoteProtocolError(f"{count} elements announced, {self.remaining} bytes left")
+        return count
+
+    def text(self, length: int) -> str:
+        try:
+            return str(self.view(length), "utf-8")
+        except UnicodeDecodeError as error:
+            raise RemoteProtocolError("text is not UTF-8") from error
+
+    def name(self) -> str:
+        length = self.u8()
+        if not length:
+            raise RemoteProtocolError("empty name")
+        return self.text(length)
+
+    def short_text(self) -> str:
+        """Length u8, may be empty: passwords."""
+        return self.text(self.u8())
+
+    def long_text(self) -> str:
+        """Length u32, may be empty."""
+        return self.text(self.u32())
+
+    def long_bytes(self) -> bytes:
+        """Length u32, may be empty."""
+        return self.take(self.u32())
+
+
+class Writer:
+    """The mirror of Reader. Every method raises LocalProtocolError for a value that does not fit."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def getvalue(self) -> bytes:
+        return bytes(self._data)
+
+    def raw(self, data: Buffer) -> None:
+        self._data += data
+
+    def _pack(self, form: struct.Struct, value: float) -> None:
+        try:
+            self._data += form.pack(value)
+        except (struct.error, OverflowError) as error:
+            raise LocalProtocolError(f"number does not fit its field: {error}") from error
+
+    def u8(self, value: int) -> None:
+        self._pack(_U8, value)
+
+    def u16(self, value: int) -> None:
+        self._pack(_U16, value)
+
+    def u32(self, value: int) -> None:
+        self._pack(_U32, value)
+
+    def u64(self, value: int) -> None:
+        self._pack(_U64, value)
+
+    def f32(self, value: float) -> None:
+        self._pack(_F32, value)
+
+    def flag(self, value: bool) -> None:
+        self.u8(1 if value else 0)
+
+    def name(self, value: str) -> None:
+        if not value:
+            raise LocalProtocolError("empty name")
+        self.short_text(value)
+
+    def short_text(self, value: str) -> None:
+        data = _utf8(value)
+        if len(data) > MAX_NAME_BYTES:
+            raise LocalProtocolError(f"text of {len(data)} bytes where {MAX_NAME_BYTES} fit")
+        self.u8(len(data))
+        self.raw(data)
+
+    def long_text(self, value: str) -> None:
+        self.long_bytes(_utf8(value))
+
+    def long_bytes(self, value: Buffer) -> None:
+        self.u32(len(value))
+        self.raw(value)
+
+
+def _utf8(value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError("text cannot be encoded as UTF-8") from error
+
+
+_NUMBER, _NAME = 1, 2
+
+
+def read_identifier(reader: Reader) -> Identifier:
+    kind, length = reader.u8(), reader.u8()
+    if kind == _NUMBER and length == _U32.size:
+        return reader.u32()
+    if kind == _NAME and length:
+        return reader.text(length)
+    raise RemoteProtocolError(f"identifier of kind {kind} and length {length}")
+
+
+def write_identifier(writer: Writer, value: Identifier) -> None:
+    if isinstance(value, str):
+        writer.u8(_NAME)
+        writer.name(value)
+    else:
+        writer.u8(_NUMBER)
+        writer.u8(_U32.size)
+        writer.u32(value)
+
+
+def read_partition(reader: Reader) -> int | None:
+    """Flag u8, partition u32 that is 0 without the flag."""
+    present, partition = reader.flag(), reader.u32()
+    if partition and not present:
+        raise RemoteProtocolError("partition given without its flag")
+    return partition if present else None
+
+
+def write_partition(writer: Writer, value: int | None) -> None:
+    writer.flag(value is not None)
+    writer.u32(value or 0)
+
+
+class ConsumerKind(IntEnum):
+    SINGLE = 1
+    GROUP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """Who polls and whose offsets are meant: a single consumer, or a group through one of its members."""
+
+    kind: ConsumerKind
+    id: Identifier
+
+    @classmethod
+    def read(cls, reader: Reader) -> Consumer:
+        kind = reader.u8()
+        if kind not in (ConsumerKind.SINGLE, ConsumerKind.GROUP):
+            raise RemoteProtocolError(f"consumer of kind {kind}")
+        return cls(ConsumerKind(kind), read_identifier(reader))
+
+    def write(self, writer: Writer) -> None:
+        writer.u8(self.kind)
+        write_identifier(writer, self.id)
+
+
+class StrategyKind(IntEnum):
+    """Where a poll starts. TIMESTAMP is microseconds; NEXT is the stored offset + 1; LAST counts from the end."""
+
+    OFFSET = 1
+    TIMESTAMP = 2
+    FIRST = 3
+    LAST = 4
+    NEXT = 5
+
+
+_STRATEGIES = {int(kind): kind for kind in StrategyKind}
+
+
+@dataclass(frozen=True, slots=True)
+class PollingStrategy:
+    """`value` is the offset or the timestamp; the other kinds carry 0."""
+
+    kind: StrategyKind
+    value: int = 0
+
+    @classmethod
+    def read(cls, reader: Reader) -> PollingStrategy:
+        number, value = reader.u8(), reader.u64()
+        kind = _STRATEGIES.get(number)
+        if kind is None:
+            raise RemoteProtocolError(f"polling strategy of kind {number}")
+        return cls(kind, value)
+
+    def write(self, writer: Writer) -> None:
+        writer.u8(self.kind)
+        writer.u64(self.value)
+
+
+class PartitioningKind(IntEnum):
+    BALANCED = 1
+    PARTITION = 2
+    KEY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioning:
+    """Which partition a send goes to; `partition_id` with PARTITION only, `key` (1–255 bytes) with KEY only."""
+
+    kind: PartitioningKind
+    partition_id: int = 0
+    key: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def to_partition(cls, partition_id: int) -> Partitioning:
+        return cls(PartitioningKind.PARTITION, partition_id)
+
+    @classmethod
+    def read(cls, reader: Reader) -> Partitioning:
+        kind, length = reader.u8(), reader.u8()
+        if kind == PartitioningKind.BALANCED and not length:
+            return cls(PartitioningKind.BALANCED)
+        if kind == PartitioningKind.PARTITION and length == _U32.size:
+            return cls(PartitioningKind.PARTITION, reader.u32())
+        if kind == PartitioningKind.KEY and length:
+            return cls(PartitioningKind.KEY, 0, reader.take(length))
+        raise RemoteProtocolError(f"partitioning of kind {kind} and length {length}")
+
+    def write(self, writer: Writer) -> None:
+        writer.u8(self.kind)
+        if self.kind is PartitioningKind.BALANCED:
+            writer.u8(0)
+        elif self.kind is PartitioningKind.PARTITION:
+            writer.u8(_U32.size)
+            writer.u32(self.partition_id)
+        else:
+            if not 1 <= len(self.key) <= MAX_FIELD_BYTES:
+                raise LocalProtocolError(f"partition key of {len(self.key)} bytes")
+            writer.u8(len(self.key))
+            writer.raw(self.key)
+
+
+class ValueKind(IntEnum):
+    """How the bytes of a field are meant. Kinds beyond these are passed on, not refused."""
+
+    RAW = 1
+    STRING = 2
+    BOOL = 3
+    INT8 = 4
+    INT16 = 5
+    INT32 = 6
+    INT64 = 7
+    INT128 = 8
+    UINT8 = 9
+    UINT16 = 10
+    UINT32 = 11
+    UINT64 = 12
+    UINT128 = 13
+    FLOAT32 = 14
+    FLOAT64 = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One option or one user header. Key and value are 1–255 bytes each; numbers are little endian."""
+
+    key: bytes
+    value: bytes = field(repr=False)
+    value_kind: int = ValueKind.RAW
+    key_kind: int = ValueKind.STRING
+
+    @classmethod
+    def text(cls, key: str, value: str) -> Field:
+        return cls(_utf8(key), _utf8(value), ValueKind.STRING)
+
+    @classmethod
+    def u32(cls, key: str, value: int) -> Field:
+        return cls(_utf8(key), value.to_bytes(4, "little"), ValueKind.UINT32)
+
+    @classmethod
+    def u64(cls, key: str, value: int) -> Field:
+        return cls(_utf8(key), value.to_bytes(8, "little"), ValueKind.UINT64)
+
+    @classmethod
+    def boolean(cls, key: str, value: bool) -> Field:
+        return cls(_utf8(key), b"\x01" if value else b"\x00", ValueKind.BOOL)
+
+
+def decode_fields(data: Buffer) -> tuple[Field, ...]:
+    """All fields of a block, which they fill exactly. Raises RemoteProtocolError."""
+    if len(data) > MAX_FIELDS_BYTES:
+        raise RemoteProtocolError(f"{len(data)} bytes of headers or options where {MAX_FIELDS_BYTES} are allowed")
+    reader = Reader(data)
+    fields: list[Field] = []
+    while reader.remaining:
+        key_kind, key = _read_field_part(reader)
+        value_kind, value = _read_field_part(reader)
+        fields.append(Field(key, value, value_kind, key_kind))
+    return tuple(fields)
+
+
+def encode_fields(fields: Iterable[Field]) -> bytes:
+    """The block of these fields, in their order. Raises LocalProtocolError."""
+    writer = Writer()
+    for entry in fields:
+        _write_field_part(writer, entry.key_kind, entry.key)
+        _write_field_part(writer, entry.value_kind, entry.value)
+    data = writer.getvalue()
+    if len(data) > MAX_FIELDS_BYTES:
+        raise LocalProtocolError(f"{len(data)} bytes of headers or options where {MAX_FIELDS_BYTES} are allowed")
+    return data
+
+
+def _read_field_part(reader: Reader) -> tuple[int, bytes]:
+    kind, length = reader.u8(), reader.u32()
+    if not kind or not 1 <= length <= MAX_FIELD_BYTES:
+        raise RemoteProtocolError(f"header or option part of kind {kind} and length {length}")
+    return kind, reader.take(length)
+
+
+def _write_field_part(writer: Writer, kind: int, data: bytes) -> None:
+    if not kind or not 1 <= len(data) <= MAX_FIELD_BYTES:
+        raise LocalProtocolError(f"header or option part of kind {kind} and length {len(data)}")
+    writer.u8(kind)
+    writer.long_bytes(data)
+
+
+def decode_options(data: Buffer) -> tuple[Field, ...]:
+    """Fields under the stricter rules of options: UTF-8 keys, none twice, at most MAX_OPTIONS."""
+    fields = decode_fields(data)
+    keys = {entry.key for entry in fields if entry.key_kind == ValueKind.STRING and _is_utf8(entry.key)}
+    if len(keys) != len(fields) or len(fields) > MAX_OPTIONS:
+        raise RemoteProtocolError(f"{len(fields)} options: too many, one key twice, or a key that is not text")
+    return fields
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
