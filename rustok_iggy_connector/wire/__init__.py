@@ -9,7 +9,8 @@
                    to both; command_of(header, body) tells which command a request is
     codec.py       reply bodies: encode_reply_body, decode_reply, Refusal (refused before, or while, being applied)
     batch.py       Batch.parse, .stamped, .sliced, .messages; build_batch, split_batches; NewMessage, StoredMessage
-    primitives.py  Reader, Writer, Consumer, PollingStrategy, Partitioning, Field (option or header), encode_fields
+    primitives.py  Reader, Writer, Consumer, PollingStrategy, Partitioning
+    fields.py      Field (one option or user header), ValueKind; encode_fields, decode_fields, decode_options
     layout.py      how a dataclass becomes bytes
 
 A server's turn, with a handler that stores or reads something:

@@ -92,7 +92,7 @@ class BatchHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
-    """One message to put into a batch. `headers` is the encoded block (primitives.encode_fields) or empty."""
+    """One message to put into a batch. `headers` is the encoded block (fields.encode_fields) or empty."""
 
     id: int
     payload: bytes = field(repr=False)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, Self, TypeVar, dataclass_transform, get_args, get_type_hints
 
-from rustok_iggy_connector.wire import primitives
+from rustok_iggy_connector.wire import fields, primitives
 from rustok_iggy_connector.wire.primitives import Buffer, Reader, Writer
 
 
@@ -147,12 +147,12 @@ def optional(element: Codec) -> Codec:
     return Codec(read, write)
 
 
-def _write_options(writer: Writer, options: tuple[primitives.Field, ...]) -> None:
-    writer.raw(primitives.encode_fields(options))
+def _write_options(writer: Writer, options: tuple[fields.Field, ...]) -> None:
+    writer.raw(fields.encode_fields(options))
 
 
-def _write_sized_options(writer: Writer, options: tuple[primitives.Field, ...]) -> None:
-    writer.long_bytes(primitives.encode_fields(options))
+def _write_sized_options(writer: Writer, options: tuple[fields.Field, ...]) -> None:
+    writer.long_bytes(fields.encode_fields(options))
 
 
 NAME_CODEC = Codec(Reader.name, Writer.name)
@@ -177,11 +177,11 @@ Consumer = Annotated[primitives.Consumer, nested(primitives.Consumer)]
 PartitionChoice = Annotated[int | None, Codec(primitives.read_partition, primitives.write_partition)]
 Strategy = Annotated[primitives.PollingStrategy, nested(primitives.PollingStrategy)]
 Options = Annotated[
-    tuple[primitives.Field, ...], Codec(lambda reader: primitives.decode_options(reader.rest()), _write_options)
+    tuple[fields.Field, ...], Codec(lambda reader: fields.decode_options(reader.rest()), _write_options)
 ]
 """Options that run to the end of the message, as requests carry them."""
 SizedOptions = Annotated[
-    tuple[primitives.Field, ...],
-    Codec(lambda reader: primitives.decode_options(reader.view(reader.u32())), _write_sized_options),
+    tuple[fields.Field, ...],
+    Codec(lambda reader: fields.decode_options(reader.view(reader.u32())), _write_sized_options),
 ]
 """Options behind a u32 length, as replies carry them."""

@@ -11,7 +11,6 @@ fields       key kind u8, length u32, key, value kind u8, length u32, value; rep
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
@@ -20,11 +19,8 @@ from rustok_iggy_connector.errors import LocalProtocolError, RemoteProtocolError
 
 MAX_NAME_BYTES = 255
 """A name's length is one byte."""
-MAX_FIELD_BYTES = 255
-"""The protocol's limit for one key or one value, although their lengths take four bytes."""
-MAX_OPTIONS = 1024
-MAX_FIELDS_BYTES = 100_000
-"""All options of one resource, and all user headers of one message, encoded."""
+MAX_PARTITION_KEY_BYTES = 255
+"""So is a partition key's."""
 
 _U8: Final = struct.Struct("<B")
 _U16: Final = struct.Struct("<H")
@@ -169,21 +165,22 @@ class Writer:
         self.short_text(value)
 
     def short_text(self, value: str) -> None:
-        data = _utf8(value)
+        data = utf8(value)
         if len(data) > MAX_NAME_BYTES:
             raise LocalProtocolError(f"text of {len(data)} bytes where {MAX_NAME_BYTES} fit")
         self.u8(len(data))
         self.raw(data)
 
     def long_text(self, value: str) -> None:
-        self.long_bytes(_utf8(value))
+        self.long_bytes(utf8(value))
 
     def long_bytes(self, value: Buffer) -> None:
         self.u32(len(value))
         self.raw(value)
 
 
-def _utf8(value: str) -> bytes:
+def utf8(value: str) -> bytes:
+    """Raises LocalProtocolError for a text with lone surrogates."""
     try:
         return value.encode()
     except UnicodeEncodeError as error:
@@ -319,109 +316,7 @@ class Partitioning:
             writer.u8(_U32.size)
             writer.u32(self.partition_id)
         else:
-            if not 1 <= len(self.key) <= MAX_FIELD_BYTES:
+            if not 1 <= len(self.key) <= MAX_PARTITION_KEY_BYTES:
                 raise LocalProtocolError(f"partition key of {len(self.key)} bytes")
             writer.u8(len(self.key))
             writer.raw(self.key)
-
-
-class ValueKind(IntEnum):
-    """How the bytes of a field are meant. Kinds beyond these are passed on, not refused."""
-
-    RAW = 1
-    STRING = 2
-    BOOL = 3
-    INT8 = 4
-    INT16 = 5
-    INT32 = 6
-    INT64 = 7
-    INT128 = 8
-    UINT8 = 9
-    UINT16 = 10
-    UINT32 = 11
-    UINT64 = 12
-    UINT128 = 13
-    FLOAT32 = 14
-    FLOAT64 = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One option or one user header. Key and value are 1–255 bytes each; numbers are little endian."""
-
-    key: bytes
-    value: bytes = field(repr=False)
-    value_kind: int = ValueKind.RAW
-    key_kind: int = ValueKind.STRING
-
-    @classmethod
-    def text(cls, key: str, value: str) -> Field:
-        return cls(_utf8(key), _utf8(value), ValueKind.STRING)
-
-    @classmethod
-    def u32(cls, key: str, value: int) -> Field:
-        return cls(_utf8(key), value.to_bytes(4, "little"), ValueKind.UINT32)
-
-    @classmethod
-    def u64(cls, key: str, value: int) -> Field:
-        return cls(_utf8(key), value.to_bytes(8, "little"), ValueKind.UINT64)
-
-    @classmethod
-    def boolean(cls, key: str, value: bool) -> Field:
-        return cls(_utf8(key), b"\x01" if value else b"\x00", ValueKind.BOOL)
-
-
-def decode_fields(data: Buffer) -> tuple[Field, ...]:
-    """All fields of a block, which they fill exactly. Raises RemoteProtocolError."""
-    if len(data) > MAX_FIELDS_BYTES:
-        raise RemoteProtocolError(f"{len(data)} bytes of headers or options where {MAX_FIELDS_BYTES} are allowed")
-    reader = Reader(data)
-    fields: list[Field] = []
-    while reader.remaining:
-        key_kind, key = _read_field_part(reader)
-        value_kind, value = _read_field_part(reader)
-        fields.append(Field(key, value, value_kind, key_kind))
-    return tuple(fields)
-
-
-def encode_fields(fields: Iterable[Field]) -> bytes:
-    """The block of these fields, in their order. Raises LocalProtocolError."""
-    writer = Writer()
-    for entry in fields:
-        _write_field_part(writer, entry.key_kind, entry.key)
-        _write_field_part(writer, entry.value_kind, entry.value)
-    data = writer.getvalue()
-    if len(data) > MAX_FIELDS_BYTES:
-        raise LocalProtocolError(f"{len(data)} bytes of headers or options where {MAX_FIELDS_BYTES} are allowed")
-    return data
-
-
-def _read_field_part(reader: Reader) -> tuple[int, bytes]:
-    kind, length = reader.u8(), reader.u32()
-    if not kind or not 1 <= length <= MAX_FIELD_BYTES:
-        raise RemoteProtocolError(f"header or option part of kind {kind} and length {length}")
-    return kind, reader.take(length)
-
-
-def _write_field_part(writer: Writer, kind: int, data: bytes) -> None:
-    if not kind or not 1 <= len(data) <= MAX_FIELD_BYTES:
-        raise LocalProtocolError(f"header or option part of kind {kind} and length {len(data)}")
-    writer.u8(kind)
-    writer.long_bytes(data)
-
-
-def decode_options(data: Buffer) -> tuple[Field, ...]:
-    """Fields under the stricter rules of options: UTF-8 keys, none twice, at most MAX_OPTIONS."""
-    fields = decode_fields(data)
-    keys = {entry.key for entry in fields if entry.key_kind == ValueKind.STRING and _is_utf8(entry.key)}
-    if len(keys) != len(fields) or len(fields) > MAX_OPTIONS:
-        raise RemoteProtocolError(f"{len(fields)} options: too many, one key twice, or a key that is not text")
-    return fields
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
