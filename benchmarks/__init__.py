@@ -1,0 +1,1 @@
+"""How fast this library is beside the raw client: `python -m benchmarks`, or `make bench`."""

@@ -1,0 +1,57 @@
+"""python -m benchmarks [--engine local] [--engine iggy-server] [--rounds 5] [--scale 1.0] [--output benchmarks/results]
+
+Without --engine: the local server and, when RUSTOK_IGGY_SERVER names a binary, iggy-server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.report import table, write_json, write_plot
+from benchmarks.run import Effort, EngineReport, measure_engine
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed as a ratio to the raw client.")
+    parser.add_argument("--engine", action="append", choices=["local", "iggy-server"], help="may be given twice")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each row (default 5)")
+    parser.add_argument("--scale", type=float, default=1.0, help="length of a round (default 1.0: about half a second)")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="folder for JSON and plot")
+    return parser.parse_args()
+
+
+async def measure(options: argparse.Namespace) -> list[EngineReport]:
+    server_path = os.environ.get("RUSTOK_IGGY_SERVER")
+    engines = options.engine or ["local", *(["iggy-server"] if server_path else [])]
+    effort = Effort(rounds=options.rounds, scale=options.scale)
+    reports = []
+    for engine in engines:
+        with tempfile.TemporaryDirectory(prefix="rustok-iggy-benchmark-") as folder:
+            report = await measure_engine(
+                engine,
+                data_dir=Path(folder) / "data",
+                server_path=server_path if engine == "iggy-server" else None,
+                effort=effort,
+                progress=lambda row: print(f"  {row} …", file=sys.stderr),
+            )
+        print(table(report), flush=True)
+        reports.append(report)
+    return reports
+
+
+def main() -> None:
+    options = arguments()
+    reports = asyncio.run(measure(options))
+    options.output.mkdir(parents=True, exist_ok=True)
+    write_json(reports, options.output / "results.json")
+    drawn = write_plot(reports, options.output / "ratios.png")
+    print(f"written: {options.output}/results.json" + (f", {options.output}/ratios.png" if drawn else ""))
+
+
+if __name__ == "__main__":
+    main()

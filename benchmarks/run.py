@@ -1,0 +1,138 @@
+"""One engine, one server, every row: what is compared with what, and what is aimed at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.contenders import STREAM, TOPIC, RawClient, Reader, TypedPublisher
+from benchmarks.measure import Round, Series, compare
+from rustok_iggy import IggyConfig, IggyTransport
+from rustok_iggy_connector import ConnectorConfig, EmbeddedConnectorConfig, IggyConnector, TopicSpec, open_connector
+from rustok_iggy_connector.data_directory import DataDirectory
+
+POLL_BATCH = 1000
+BATCHES = (10, 100, 1000)
+PUBLISHERS = 64
+
+Play = Callable[[], Awaitable[Round]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the report. `aim` is the ratio to reach, `raw_aim` the raw client's rate on the local server."""
+
+    name: str
+    baseline: str
+    aim: float | None = None
+    raw_aim: float | None = None
+
+
+# Aims for ratios and rates; where a row has none, the number is for information.
+ROWS = {
+    "one": Row(name="publish one by one", baseline="raw, one by one", aim=0.9, raw_aim=4_000),
+    "64": Row(name=f"{PUBLISHERS} publishers at once", baseline="raw, one by one", aim=20.0),
+    "10": Row(name="publish batches of 10", baseline="raw, batches of 10"),
+    "100": Row(name="publish batches of 100", baseline="raw, batches of 100"),
+    "1000": Row(name="publish batches of 1000", baseline="raw, batches of 1000", aim=0.4, raw_aim=100_000),
+    "poll": Row(name="poll 1000", baseline="raw, poll 1000", raw_aim=500_000),
+    "decode": Row(name="poll 1000 and decode", baseline="raw, poll 1000"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    row: Row
+    raw: Series
+    ours: Series
+
+    @property
+    def ratio(self) -> float:
+        return self.ours.rate / self.raw.rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineReport:
+    """What was measured on one server."""
+
+    engine: str
+    version: str
+    payload_bytes: int
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contenders:
+    raw: RawClient
+    typed: TypedPublisher
+    reader: Reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How long to measure: `scale` 1 is about half a second a round."""
+
+    rounds: int
+    scale: float
+
+    def calls(self, full: int) -> int:
+        return max(2, round(full * self.scale))
+
+
+async def measure_engine(
+    engine: str, *, data_dir: Path, server_path: str | None, effort: Effort, progress: Callable[[str], None]
+) -> EngineReport:
+    """Start the engine in `data_dir`, measure every row on it, stop it."""
+    embedded = EmbeddedConnectorConfig(data_dir=str(data_dir), engine=engine, server_path=server_path)
+    async with open_connector(ConnectorConfig(embedded=embedded)) as connector:
+        await connector.admin.create_stream(STREAM)
+        await connector.admin.create_topic(stream=STREAM, spec=TopicSpec(name=TOPIC, partitions=1))
+        async with contenders(connector, embedded) as those:
+            results = []
+            for key, (baseline, contender) in plays(those, effort).items():
+                progress(ROWS[key].name)
+                raw, ours = await compare(baseline, contender, rounds=effort.rounds)
+                results.append(Result(row=ROWS[key], raw=raw, ours=ours))
+        return EngineReport(
+            engine=connector.server.engine,
+            version=connector.server.version,
+            payload_bytes=those.raw.payload_bytes,
+            results=tuple(results),
+        )
+
+
+@asynccontextmanager
+async def contenders(connector: IggyConnector, embedded: EmbeddedConnectorConfig) -> AsyncIterator[Contenders]:
+    """Both on the one server that `connector` started; the transport attaches to it."""
+    credentials = DataDirectory(embedded.data_dir).credentials()
+    assert credentials is not None, "a running server has credentials"
+    raw = RawClient(address=connector.server.address, username=credentials.username, password=credentials.password)
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(IggyTransport(IggyConfig(embedded=embedded)))
+        await raw.connect()
+        stack.push_async_callback(raw.close)
+        subscriber = await connector.subscribe(stream=STREAM, topic=TOPIC)
+        yield Contenders(raw=raw, typed=TypedPublisher(transport), reader=Reader(subscriber))
+
+
+def plays(those: Contenders, effort: Effort) -> dict[str, tuple[Play, Play]]:
+    """Row → (baseline, contender). Polls come last: they read what the raw client published before."""
+    raw, typed, reader = those.raw, those.typed, those.reader
+    singles = partial(raw.publish, calls=effort.calls(2000), batch=1)
+    rows: dict[str, tuple[Play, Play]] = {
+        "one": (singles, partial(typed.one_by_one, calls=effort.calls(2000))),
+        "64": (singles, partial(typed.concurrently, publishers=PUBLISHERS, calls=effort.calls(400))),
+    }
+    for batch in BATCHES:
+        calls = effort.calls(min(500, 20_000 // batch))
+        rows[str(batch)] = (
+            partial(raw.publish, calls=calls, batch=batch),
+            partial(typed.batches, calls=calls, batch=batch),
+        )
+    polls = partial(raw.poll, calls=effort.calls(40), batch=POLL_BATCH)
+    rows["poll"] = (polls, partial(reader.poll, calls=effort.calls(40), batch=POLL_BATCH))
+    rows["decode"] = (polls, partial(reader.poll_and_decode, calls=effort.calls(40), batch=POLL_BATCH))
+    return rows
