@@ -39,7 +39,8 @@ from rustok_iggy_connector.local_server.options import (
 )
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Status
-from rustok_iggy_connector.wire.primitives import Field, Identifier
+from rustok_iggy_connector.wire.fields import Field
+from rustok_iggy_connector.wire.primitives import Identifier
 
 # The limits of iggy-server: core/binary_protocol/src/namespace.rs and lib.rs.
 MAX_STREAMS: Final = 1 << 20

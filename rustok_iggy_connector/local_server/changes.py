@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Row: TypeAlias = Mapping[str, object]
@@ -12,11 +12,14 @@ Row: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """One row as it stands now: `row` replaces what was stored under (table, key); None removes it."""
+    """One row as it stands now: `row` replaces what was stored under (table, key); None removes it.
+
+    Rows of users hold password hashes, so rows stay out of the repr.
+    """
 
     table: str
     key: str
-    row: Row | None
+    row: Row | None = field(repr=False)
 
 
 class ChangeRecorder:

@@ -11,7 +11,8 @@ from msgspec import Struct
 from rustok_iggy_connector.local_server.changes import Row
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Status
-from rustok_iggy_connector.wire.primitives import MAX_NAME_BYTES, Field
+from rustok_iggy_connector.wire.fields import Field
+from rustok_iggy_connector.wire.primitives import MAX_NAME_BYTES
 
 
 class Stream(Struct, frozen=True, kw_only=True):

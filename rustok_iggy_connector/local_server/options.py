@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Status
-from rustok_iggy_connector.wire.primitives import Field, ValueKind
+from rustok_iggy_connector.wire.fields import Field, ValueKind
 
 NEVER: Final = 2**64 - 1
 """An expiry that never comes, and a topic size without a limit."""
