@@ -1,0 +1,6 @@
+"""Formats of the envelope: the same surface for each."""
+
+from rustok_iggy.serialization.json import JsonSerializer
+from rustok_iggy.serialization.serializer import EventSerializer, OpenedEnvelope, SerializationFormat
+
+__all__ = ["EventSerializer", "JsonSerializer", "OpenedEnvelope", "SerializationFormat"]

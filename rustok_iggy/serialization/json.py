@@ -1,0 +1,214 @@
+"""Envelopes as JSON, byte for byte as RusToK's serde_json writes them.
+
+No spaces, nulls written, the event as {"type": name, "data": {fields}}. Source: tests/vectors/envelopes.jsonl.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rustok_iggy.catalog import EventCatalog, ReadingPlan, printable
+from rustok_iggy.envelope import EventEnvelope
+from rustok_iggy.errors import ConfigError, DecodeError, EncodeError
+from rustok_iggy.events import RUSTOK
+from rustok_iggy.integers import U16, U32
+from rustok_iggy.serialization.serializer import EventSerializer, OpenedEnvelope, SerializationFormat
+from rustok_iggy.serialization.timestamp import format_timestamp, parse_timestamp
+
+# What msgspec raises for bytes that are not JSON of the wanted shape; deep nesting ends in RecursionError.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_PATH = re.compile(r" - at `\$?\.?([^`]*)`$")
+_EXPECTATION = re.compile(r"(?:Expected `[^`]*`(?:, got `[^`]*`)?|Object missing required field `[^`]*`)")
+
+
+class _OutgoingEvent(Struct):
+    type: str
+    data: Struct
+
+
+class _Outgoing(Struct):
+    """EventEnvelope's wire form; the order of the fields is the order of the keys."""
+
+    id: UUID
+    event_type: str
+    schema_version: int
+    correlation_id: UUID
+    causation_id: UUID | None
+    tenant_id: UUID
+    trace_id: str | None
+    timestamp: str
+    actor_id: UUID | None
+    event: _OutgoingEvent
+    retry_count: int
+
+
+class _IncomingEvent(Struct):
+    type: str
+    data: Raw
+
+
+class _Ids(Struct):
+    id: UUID
+    event_type: str
+    schema_version: U16
+    correlation_id: UUID
+    tenant_id: UUID
+
+
+class _Incoming(Struct):
+    id: UUID
+    event_type: str
+    schema_version: U16
+    correlation_id: UUID
+    tenant_id: UUID
+    timestamp: str
+    event: _IncomingEvent
+    retry_count: U32
+    causation_id: UUID | None = None
+    trace_id: str | None = None
+    actor_id: UUID | None = None
+
+
+_ENCODER = msgspec.json.Encoder()
+_ENVELOPE_DECODER = msgspec.json.Decoder(_Incoming)
+_IDS_DECODER = msgspec.json.Decoder(_Ids)
+
+
+class _OpenedJson(OpenedEnvelope):
+    __slots__ = ("_data", "_serializer")
+
+    def __init__(self, serializer: JsonSerializer, data: bytes, ids: _Ids) -> None:
+        self._serializer = serializer
+        self._data = data
+        self.id = ids.id
+        self.event_type = ids.event_type
+        self.schema_version = ids.schema_version
+        self.correlation_id = ids.correlation_id
+        self.tenant_id = ids.tenant_id
+
+    def decode(self) -> EventEnvelope:
+        return self._serializer.decode(self._data)
+
+
+class JsonSerializer(EventSerializer):
+    """EventSerializer for JSON. Raises ConfigError when the catalogue has an event type that JSON cannot carry."""
+
+    format = SerializationFormat.JSON
+    content_type = "application/json"
+
+    def __init__(self, catalog: EventCatalog = RUSTOK) -> None:
+        catalog.check()
+        self._catalog = catalog
+        self._names: dict[type[Struct], str] = {}
+        self._readers: dict[tuple[str, int], tuple[ReadingPlan, msgspec.json.Decoder[Any]]] = {}
+        problems = []
+        for spec in catalog:
+            self._names[spec.event_class] = spec.name
+            try:
+                self._reader(spec.event_type, spec.version)
+            except TypeError as error:
+                problems.append(f"{catalog.name}.{spec.event_type}: {error}")
+        if problems:
+            raise ConfigError(problems)
+
+    def encode(self, envelope: EventEnvelope) -> bytes:
+        event = envelope.event
+        name = self._names.get(type(event))
+        if name is None:
+            name = self._catalog.by_class(type(event)).name
+        try:
+            return _ENCODER.encode(
+                _Outgoing(
+                    envelope.id,
+                    envelope.event_type,
+                    envelope.schema_version,
+                    envelope.correlation_id,
+                    envelope.causation_id,
+                    envelope.tenant_id,
+                    envelope.trace_id,
+                    format_timestamp(envelope.timestamp),
+                    envelope.actor_id,
+                    _OutgoingEvent(name, event),
+                    envelope.retry_count,
+                )
+            )
+        except (TypeError, AttributeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            # The texts of these errors may show a value, so only their kind is passed on.
+            raise EncodeError(
+                f"{envelope.event_type} has a value JSON cannot write ({type(error).__name__}): validate it first",
+                format=self.format,
+            ) from None
+
+    def open(self, data: bytes) -> OpenedEnvelope:
+        try:
+            return _OpenedJson(self, data, _IDS_DECODER.decode(data))
+        except _UNREADABLE as error:
+            raise _unreadable(error) from None
+
+    def decode(self, data: bytes) -> EventEnvelope:
+        try:
+            wire = _ENVELOPE_DECODER.decode(data)
+        except _UNREADABLE as error:
+            raise _unreadable(error) from None
+        plan, reader = self._reader(wire.event_type, wire.schema_version)
+        if wire.event.type != plan.spec.name:
+            raise DecodeError(
+                f"{wire.event_type} holds a {printable(wire.event.type)}, not a {plan.spec.name}",
+                format=self.format,
+                path="event.type",
+            )
+        try:
+            event = reader.decode(wire.event.data)
+        except _UNREADABLE as error:
+            raise _unreadable(error, within="event.data") from None
+        return EventEnvelope(
+            id=wire.id,
+            event_type=wire.event_type,
+            schema_version=plan.spec.version,
+            correlation_id=wire.correlation_id,
+            causation_id=wire.causation_id,
+            tenant_id=wire.tenant_id,
+            trace_id=wire.trace_id,
+            timestamp=_timestamp(wire.timestamp),
+            actor_id=wire.actor_id,
+            event=plan.lift(event, format=self.format) if plan.steps else event,
+            retry_count=wire.retry_count,
+        )
+
+    def _reader(self, event_type: str, version: int) -> tuple[ReadingPlan, msgspec.json.Decoder[Any]]:
+        reader = self._readers.get((event_type, version))
+        if reader is None:
+            plan = self._catalog.reading_plan(event_type, version)
+            reader = self._readers[event_type, version] = plan, msgspec.json.Decoder(plan.schema)
+        return reader
+
+
+def _timestamp(text: str) -> datetime:
+    try:
+        return parse_timestamp(text)
+    except ValueError as error:
+        raise DecodeError(str(error), format=SerializationFormat.JSON, path="timestamp") from None
+
+
+def _unreadable(error: Exception, *, within: str | None = None) -> DecodeError:
+    """Say what is wrong and where, without a value: some of msgspec's texts quote them."""
+    text = str(error)
+    found = _PATH.search(text)
+    path = ".".join(part for part in (within, found.group(1) if found else None) if part) or None
+    if isinstance(error, msgspec.ValidationError):
+        expectation = _EXPECTATION.match(text)
+        return DecodeError(
+            expectation.group() if expectation else "does not fit its schema",
+            format=SerializationFormat.JSON,
+            path=path,
+        )
+    if isinstance(error, msgspec.MsgspecError):
+        return DecodeError(text, format=SerializationFormat.JSON, path=path)
+    reason = "nested too deeply" if isinstance(error, RecursionError) else "not UTF-8"
+    return DecodeError(reason, format=SerializationFormat.JSON, path=path)

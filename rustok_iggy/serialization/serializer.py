@@ -1,0 +1,69 @@
+"""The contract of a format: an envelope to bytes and back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from uuid import UUID
+
+from rustok_iggy.envelope import EventEnvelope
+
+
+class SerializationFormat(StrEnum):
+    """How envelopes are written."""
+
+    JSON = "json"
+    POSTCARD = "postcard"
+
+
+class OpenedEnvelope(ABC):
+    """An encoded envelope of which only the ids were read: enough to route, filter and park.
+
+    The attributes are those of EventEnvelope; `decode()` gives the whole.
+    """
+
+    __slots__ = ("correlation_id", "event_type", "id", "schema_version", "tenant_id")
+
+    id: UUID
+    event_type: str
+    schema_version: int
+    correlation_id: UUID
+    tenant_id: UUID
+
+    @abstractmethod
+    def decode(self) -> EventEnvelope:
+        """Decode the rest, at the event type's current version. Raises what EventSerializer.decode raises."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id}, event_type={self.event_type!r}, tenant_id={self.tenant_id})"
+
+
+class EventSerializer(ABC):
+    """Envelopes to bytes and back, for the event types of one catalogue.
+
+    Stateless apart from caches, and safe for several threads. The same envelope always gives the same bytes. A format
+    refuses bytes of another one rather than misread them.
+    """
+
+    format: SerializationFormat
+    content_type: str
+    """As an HTTP Content-Type."""
+
+    @abstractmethod
+    def encode(self, envelope: EventEnvelope) -> bytes:
+        """Write an envelope.
+
+        Raises EncodeError when a field does not fit its type, UnknownEventTypeError when the event's class is not in
+        the catalogue. JSON finds wrong types only as far as it cannot write them: validate before you publish.
+        """
+
+    @abstractmethod
+    def open(self, data: bytes) -> OpenedEnvelope:
+        """Read the ids only, for a fraction of the cost of decode. Raises DecodeError."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> EventEnvelope:
+        """Read an envelope; an older schema version is lifted to the current one by the catalogue's upcasters.
+
+        Whatever the bytes are, raises only DecodeError, UnknownEventTypeError or UnsupportedVersionError.
+        """
