@@ -56,10 +56,7 @@ class Reader:
 
     def view(self, length: int) -> memoryview:
         """The next `length` bytes, not copied."""
-        start = self._position
-        if length > self._end - start:
-            raise RemoteProtocolError(f"{length} bytes expected, {self._end - start} left")
-        self._position = start + length
+        start = self._advance(length)
         return self._view[start : start + length]
 
     def take(self, length: int) -> bytes:
@@ -68,20 +65,32 @@ class Reader:
     def rest(self) -> memoryview:
         return self.view(self.remaining)
 
+    def _advance(self, length: int) -> int:
+        """Where the next `length` bytes start."""
+        start = self._position
+        if length > self._end - start:
+            raise RemoteProtocolError(f"{length} bytes expected, {self._end - start} left")
+        self._position = start + length
+        return start
+
     def u8(self) -> int:
-        return int(_U8.unpack(self.view(1))[0])
+        return self._view[self._advance(1)]
 
     def u16(self) -> int:
-        return int(_U16.unpack(self.view(2))[0])
+        value: int = _U16.unpack_from(self._view, self._advance(2))[0]
+        return value
 
     def u32(self) -> int:
-        return int(_U32.unpack(self.view(4))[0])
+        value: int = _U32.unpack_from(self._view, self._advance(4))[0]
+        return value
 
     def u64(self) -> int:
-        return int(_U64.unpack(self.view(8))[0])
+        value: int = _U64.unpack_from(self._view, self._advance(8))[0]
+        return value
 
     def f32(self) -> float:
-        return float(_F32.unpack(self.view(4))[0])
+        value: float = _F32.unpack_from(self._view, self._advance(4))[0]
+        return value
 
     def flag(self) -> bool:
         value = self.u8()
