@@ -1,0 +1,117 @@
+"""What an event must satisfy before it is published. All problems are reported together, with field names.
+
+Every event's fields are checked against their types. RusToK's events also follow RusToK's rules (rustok_rules.py); a
+host's event states its own in a `validate` method (ValidateEvent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from rustok_iggy.catalog import declared
+from rustok_iggy.checks import Check, check_for, check_id, check_moment, check_text, optional
+from rustok_iggy.envelope import EventEnvelope
+from rustok_iggy.errors import UnknownEventTypeError, ValidationError
+from rustok_iggy.events import RUSTOK
+from rustok_iggy.integers import U16, U32
+from rustok_iggy.rustok_rules import FIELD_RULES, RELATIONS, TYPE_RULES
+
+CACHED_CLASSES = 4096
+"""Event classes whose checks are kept; more than any host declares."""
+
+_RUSTOK_TYPES = {spec.event_class: spec.event_type for spec in RUSTOK}
+_ENVELOPE_CHECKS: tuple[tuple[str, Check], ...] = (
+    ("id", check_id),
+    ("tenant_id", check_id),
+    ("correlation_id", check_id),
+    ("causation_id", optional(check_id)),
+    ("actor_id", optional(check_id)),
+    ("trace_id", optional(check_text)),
+    ("timestamp", check_moment),
+    ("schema_version", check_for(U16)),
+    ("retry_count", check_for(U32)),
+)
+
+
+@runtime_checkable
+class ValidateEvent(Protocol):
+    """An event with rules of its own, beyond the types of its fields."""
+
+    def validate(self) -> Iterable[str]:
+        """Yield every problem as `field: what is wrong`, never with a value. The fields' types are right by then."""
+        ...
+
+
+def validate_envelope(envelope: EventEnvelope) -> None:
+    """Raise ValidationError with every problem of an envelope and of its event, the event's as `event.field: ...`."""
+    problems = _failures(envelope, _ENVELOPE_CHECKS)
+    problems += _declaration_problems(envelope)
+    problems += [f"event.{problem}" for problem in event_problems(envelope.event)]
+    if problems:
+        raise ValidationError(problems, event_type=envelope.event_type, event_id=envelope.id)
+
+
+def validate_event(event: Struct) -> None:
+    """Raise ValidationError with every problem of an event."""
+    problems = event_problems(event)
+    if problems:
+        raise ValidationError(problems, event_type=declared(type(event)).event_type)
+
+
+def event_problems(event: Struct) -> list[str]:
+    """Return every problem of an event, each as `field: what is wrong`."""
+    event_class = type(event)
+    problems = _failures(event, _checks(event_class))
+    if problems:
+        return problems  # what relates the fields relies on each being right
+    event_type = _RUSTOK_TYPES.get(event_class)
+    if event_type is not None:
+        relation = RELATIONS.get(event_type)
+        return [] if relation is None or relation[0](event) else [relation[1]]
+    validate = getattr(event, "validate", None)
+    return [] if validate is None else list(validate())
+
+
+def _failures(value: Any, checks: Iterable[tuple[str, Check]]) -> list[str]:
+    problems = []
+    for name, check in checks:
+        problem = check(getattr(value, name))
+        if problem is not None:
+            problems.append(f"{name}: {problem}")
+    return problems
+
+
+def _declaration_problems(envelope: EventEnvelope) -> Iterator[str]:
+    try:
+        declaration = declared(type(envelope.event))
+    except UnknownEventTypeError as error:
+        yield f"event: {error}"
+        return
+    if envelope.event_type != declaration.event_type:
+        yield f"event_type: is {declaration.event_type} for this event"
+    if envelope.schema_version != declaration.version:
+        yield f"schema_version: is {declaration.version} for this event"
+
+
+@lru_cache(maxsize=CACHED_CLASSES)
+def _checks(event_class: type[Struct]) -> tuple[tuple[str, Check], ...]:
+    event_type = _RUSTOK_TYPES.get(event_class)
+    return tuple((field.name, _check(event_type, field.name, field.type)) for field in fields(event_class))
+
+
+def _check(event_type: str | None, field: str, annotation: Any) -> Check:
+    type_check = check_for(annotation)
+    rule = None if event_type is None else TYPE_RULES.get((event_type, field), FIELD_RULES.get(field))
+    if rule is None:
+        return type_check
+
+    def check(value: Any) -> str | None:
+        problem = type_check(value)
+        return rule(value) if problem is None and value is not None else problem
+
+    return check
