@@ -10,11 +10,13 @@ everything else               the server's own
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
 import tomllib
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -28,7 +30,14 @@ PASSWORD_BYTES = 24
 """192 random bits, 32 characters; Iggy takes passwords of 3 to 100."""
 
 # What only that engine writes, once it holds data. iggy-server's journal is created empty.
-DATA_OF = {Engine.IGGY_SERVER: "metadata/journal.wal", Engine.LOCAL: "iggy.db"}
+DATA_OF = {Engine.IGGY_SERVER: "metadata/journal.wal", Engine.LOCAL: "local-server.sqlite3"}
+
+LOCAL_SERVER_LOCK = "local-server.lock"
+"""The local server's own lock, held by one that was started by hand too; iggy-server has none."""
+
+NOTE_BYTES = 64
+"""What is left in the lock file: a process id and an engine's name, padded to one length, so that it is overwritten
+whole."""
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +48,14 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Credentials(username={self.username!r}, password=***)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The process that has the lock, and the engine of the server it started."""
+
+    process_id: int
+    engine: Engine
 
 
 class DataDirectoryLock:
@@ -59,8 +76,6 @@ class DataDirectoryLock:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.truncate(descriptor, 0)
-            os.write(descriptor, b"%d\n" % os.getpid())
         except BlockingIOError:
             os.close(descriptor)
             return None
@@ -68,6 +83,10 @@ class DataDirectoryLock:
             os.close(descriptor)
             raise
         return cls(descriptor)
+
+    def note(self, engine: Engine) -> None:
+        """Leave word of who holds it and for which server; others read it in one piece."""
+        os.pwrite(self._descriptor, f"{os.getpid()} {engine.value}".ljust(NOTE_BYTES).encode("ascii"), 0)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -119,12 +138,25 @@ class DataDirectory:
         except OSError as error:
             raise self._unusable(error) from error
 
-    def owner(self) -> str:
-        """Process id that last took the lock, for messages."""
+    def is_served_by_hand(self) -> bool:
+        """A local server that nobody embedded runs here. Only for the holder of the lock."""
         try:
-            return self._lock.read_text(encoding="ascii").strip() or "unknown"
-        except (OSError, UnicodeDecodeError):
-            return "unknown"
+            with (self.path / LOCAL_SERVER_LOCK).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise self._unusable(error) from error
+        return False
+
+    def holder(self) -> Holder | None:
+        """Who noted down last that it runs the server here."""
+        try:
+            process_id, engine = self._lock.read_text(encoding="ascii").split()
+            return Holder(process_id=int(process_id), engine=Engine(engine))
+        except (OSError, ValueError):
+            return None
 
     def engine(self) -> Engine | None:
         """The engine whose data is here, None in a directory without data."""

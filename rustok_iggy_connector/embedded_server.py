@@ -153,18 +153,21 @@ class EmbeddedServer:
 
     async def _attach(self, deadline: float) -> Endpoint:
         """Log in to the server that another process runs."""
-        engine = self._directory.engine()
-        refuse_foreign_data(self._config, engine)
-        address, credentials = self._directory.address(), self._directory.credentials()
-        if address is None or credentials is None:
+        holder, address, credentials = (
+            self._directory.holder(),
+            self._directory.address(),
+            self._directory.credentials(),
+        )
+        if holder is None or address is None or credentials is None:
             raise ServerUnreachableError("it has not written down its address")
+        refuse_foreign_data(self._config, holder.engine)
         try:
             async with asyncio.timeout_at(deadline), asyncio.timeout(self._config.request_timeout):
                 await self._probe(address, credentials)
         except TimeoutError as error:
             raise ServerUnreachableError(f"{address} does not answer", addresses=[address]) from error
         log.info("embedded_server_attached", address=address, data_dir=str(self._directory.path))
-        return Endpoint(address=address, credentials=credentials, engine=engine or Engine.LOCAL)
+        return Endpoint(address=address, credentials=credentials, engine=holder.engine)
 
     async def _become_owner(self, lock: DataDirectoryLock, deadline: float) -> Endpoint:
         try:
@@ -177,7 +180,13 @@ class EmbeddedServer:
         return endpoint
 
     async def _start(self, lock: DataDirectoryLock, deadline: float) -> tuple[ServerProcess, Endpoint]:
+        if self._directory.is_served_by_hand():
+            raise DataDirInUseError(
+                f"a local server that was started by hand runs on {self._directory.path}; connect to it with mode: "
+                "remote, stop it, or name another embedded.data_dir"
+            )
         program = await asyncio.to_thread(find_program, self._config, holds=self._directory.engine())
+        lock.note(program.engine)
         credentials = self._directory.make_credentials()
         self._directory.forget_address()
         settings = launch(program, data_dir=self._directory.path, port=self._config.tcp_port, credentials=credentials)
@@ -274,10 +283,11 @@ class EmbeddedServer:
         if self._lock is not None:
             tail = self._running.log_tail() if self._running else ()
             return ServerStartupError(f"the embedded server was not ready again {waited}", log_tail=tail)
+        holder = self._directory.holder()
+        who = f"process {holder.process_id} (or the server it started)" if holder else "another process"
         return DataDirInUseError(
-            f"{self._directory.path} is held by process {self._directory.owner()} (or the server it started), and no "
-            f"server answered there {waited}: {problem or 'none was looked for'}. End that process, or name another "
-            "embedded.data_dir"
+            f"{self._directory.path} is held by {who}, and no server answered there {waited}: "
+            f"{problem or 'none was looked for'}. End that process, or name another embedded.data_dir"
         )
 
 

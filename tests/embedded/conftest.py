@@ -1,0 +1,76 @@
+"""Fake servers, real ones, and a way to wait for a condition."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rustok_iggy_connector.config import EmbeddedConnectorConfig
+
+REPOSITORY = Path(__file__).parents[2]
+FAKE = Path(__file__).with_name("fake_server.py")
+DEADLINE = 20.0
+
+MakeFake = Callable[..., Path]
+MakeConfig = Callable[..., EmbeddedConnectorConfig]
+
+
+async def until(condition: Callable[[], object], *, within: float = DEADLINE) -> None:
+    """Wait for the condition; fail when it does not come true."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within} s: {condition}"
+        await asyncio.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """Runs, and is not a zombie that its parent has not looked at."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def write_program(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def fake_server(tmp_path: Path) -> MakeFake:
+    def make(behaviour: str = "well") -> Path:
+        return write_program(
+            tmp_path / f"{behaviour}-server", f'exec {sys.executable} -P {FAKE} {behaviour} {REPOSITORY} "$@"'
+        )
+
+    return make
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def config(data_dir: Path, fake_server: MakeFake) -> MakeConfig:
+    """A configuration that runs a fake server of the given behaviour, with short patience."""
+
+    def make(behaviour: str = "well", **settings: Any) -> EmbeddedConnectorConfig:
+        defaults: dict[str, Any] = {
+            "data_dir": str(data_dir),
+            "server_path": str(fake_server(behaviour)),
+            "startup_timeout": 10.0,
+            "stop_timeout": 10.0,
+            "request_timeout": 1.0,
+        }
+        return EmbeddedConnectorConfig(**defaults | settings)
+
+    return make
