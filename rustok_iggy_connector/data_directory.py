@@ -200,8 +200,10 @@ class DataDirectory:
             settings = tomllib.loads(self._server_configuration.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
             return None  # not there, or half written
-        address = settings.get("tcp", {}).get("address")
-        return address if isinstance(address, str) and not address.endswith(":0") else None
+        match settings:
+            case {"tcp": {"address": str(address)}} if not address.endswith(":0"):
+                return address
+        return None
 
     def forget_address(self) -> None:
         """Remove what an earlier server left, so that the file's presence means something."""
