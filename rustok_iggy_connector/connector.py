@@ -97,6 +97,13 @@ class TopologyAdmin(ABC):
     async def describe_group(self, *, stream: str, topic: str, group: str) -> GroupInfo | None: ...
 
     @abstractmethod
+    async def committed_offsets(self, *, stream: str, topic: str, group: str) -> dict[int, CommittedOffset]:
+        """Stored offset of a group per partition that has one, without joining the group (it would be dealt anew).
+
+        Raises: NotFoundError (stream, topic or group).
+        """
+
+    @abstractmethod
     async def create_stream(self, stream: str) -> None: ...
 
     @abstractmethod
