@@ -53,6 +53,7 @@ class ReadingPlan:
     """How one version of one event type is read: decode as `schema`, then run `steps` in order."""
 
     spec: EventSpec
+    version: int
     schema: type[Any]
     steps: tuple[Upcaster, ...]
 
@@ -213,10 +214,19 @@ class EventCatalog:
                 schema = step.schema
             steps.append(step.apply)
             reached = step.to_version
-        return ReadingPlan(spec=spec, schema=schema, steps=tuple(steps))
+        return ReadingPlan(spec=spec, version=version, schema=schema, steps=tuple(steps))
+
+    def reading_plans(self) -> Iterator[ReadingPlan]:
+        """Yield a plan for every version of every event type that can be read."""
+        for spec in self._specs:
+            for version in self._versions(spec):
+                yield self.reading_plan(spec.event_type, version)
+
+    def _versions(self, spec: EventSpec) -> list[int]:
+        return sorted({spec.version, *(v for event_type, v in self._steps if event_type == spec.event_type)})
 
     def _unsupported(self, spec: EventSpec, version: int) -> UnsupportedVersionError:
-        supported = sorted({spec.version, *(v for event_type, v in self._steps if event_type == spec.event_type)})
+        supported = self._versions(spec)
         advice = "upgrade this service" if version > spec.version else "declare an upcaster"
         return UnsupportedVersionError(
             f"{spec.event_type} version {version} cannot be read, only {', '.join(map(str, supported))}: {advice}",

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from rustok_iggy_connector.errors import (
+from rustok_iggy_connector import (
     AlreadyExistsError,
     AuthenticationError,
     ConfigError,

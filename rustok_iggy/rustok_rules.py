@@ -8,6 +8,8 @@ from typing import Any
 
 from rustok_iggy.checks import Check
 
+_CURRENCY = re.compile("[A-Z]{3}")
+
 
 def _length(low: int, high: int, *required: str) -> Check:
     def check(value: Any) -> str | None:
@@ -27,7 +29,7 @@ def _kind(value: Any) -> str | None:
 
 
 def _currency(value: Any) -> str | None:
-    return None if re.fullmatch("[A-Z]{3}", value) else "must be three upper-case letters"
+    return None if _CURRENCY.fullmatch(value) else "must be three upper-case letters"
 
 
 def _not_negative(value: Any) -> str | None:

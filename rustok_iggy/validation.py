@@ -6,7 +6,7 @@ host's event states its own in a `validate` method (ValidateEvent).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,7 +51,9 @@ def validate_envelope(envelope: EventEnvelope) -> None:
     """Raise ValidationError with every problem of an envelope and of its event, the event's as `event.field: ...`."""
     problems = _failures(envelope, _ENVELOPE_CHECKS)
     problems += _declaration_problems(envelope)
-    problems += [f"event.{problem}" for problem in event_problems(envelope.event)]
+    of_event = event_problems(envelope.event)
+    if of_event:
+        problems += [f"event.{problem}" for problem in of_event]
     if problems:
         raise ValidationError(problems, event_type=envelope.event_type, event_id=envelope.id)
 
@@ -86,16 +88,17 @@ def _failures(value: Any, checks: Iterable[tuple[str, Check]]) -> list[str]:
     return problems
 
 
-def _declaration_problems(envelope: EventEnvelope) -> Iterator[str]:
+def _declaration_problems(envelope: EventEnvelope) -> list[str]:
     try:
         declaration = declared(type(envelope.event))
     except UnknownEventTypeError as error:
-        yield f"event: {error}"
-        return
+        return [f"event: {error}"]
+    problems = []
     if envelope.event_type != declaration.event_type:
-        yield f"event_type: is {declaration.event_type} for this event"
+        problems.append(f"event_type: is {declaration.event_type} for this event")
     if envelope.schema_version != declaration.version:
-        yield f"schema_version: is {declaration.version} for this event"
+        problems.append(f"schema_version: is {declaration.version} for this event")
+    return problems
 
 
 @lru_cache(maxsize=CACHED_CLASSES)

@@ -105,15 +105,14 @@ class JsonSerializer(EventSerializer):
     def __init__(self, catalog: EventCatalog = RUSTOK) -> None:
         catalog.check()
         self._catalog = catalog
-        self._names: dict[type[Struct], str] = {}
+        self._names = {spec.event_class: spec.name for spec in catalog}
         self._readers: dict[tuple[str, int], tuple[ReadingPlan, msgspec.json.Decoder[Any]]] = {}
         problems = []
-        for spec in catalog:
-            self._names[spec.event_class] = spec.name
+        for plan in catalog.reading_plans():
             try:
-                self._reader(spec.event_type, spec.version)
+                self._reader(plan.spec.event_type, plan.version)
             except TypeError as error:
-                problems.append(f"{catalog.name}.{spec.event_type}: {error}")
+                problems.append(f"{catalog.name}.{plan.spec.event_type} version {plan.version}: {error}")
         if problems:
             raise ConfigError(problems)
 
