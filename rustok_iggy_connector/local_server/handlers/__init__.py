@@ -1,0 +1,1 @@
+"""What each command does: functions from a session and a request to a reply, one file a family."""
