@@ -48,8 +48,9 @@ def server() -> Server:
 
 
 def test_group_ids_are_never_used_again(server: Server) -> None:
-    server.groups.delete(server.topic(), "g")
-    assert server.groups.create(server.topic(), "g").id == 1
+    for used in (1, 2, 3):
+        server.groups.delete(server.topic(), "g")
+        assert server.groups.create(server.topic(), "g").id == used
     assert server.groups.create(server.topic("u"), "other").id == 1
 
 
@@ -100,7 +101,7 @@ def test_a_hand_over_ends_after_the_timeout(server: Server) -> None:
     assert server.shares() == {"a": [0], "b": [1]}
 
 
-def test_nothing_waits_after_a_leave_a_purge_a_delete_or_a_deal(server: Server) -> None:
+def test_nothing_waits_after_a_leave_a_purge_or_a_deal(server: Server) -> None:
     server.hand_over_waits()
     server.groups.leave(server.topic(), "g", "b")
     assert not server.groups.settle(now=0)
@@ -109,14 +110,13 @@ def test_nothing_waits_after_a_leave_a_purge_a_delete_or_a_deal(server: Server) 
     server.catalog.purge_topic("s", "t")
     assert not server.groups.settle(now=0)
     assert server.shares() == {"a": [0], "b": [1]}
-    server.groups.get(server.topic(), "g").polled(0, 3)
+    server.groups.leave(server.topic(), "g", "b")
     server.groups.get(server.topic(), "g").polled(1, 3)
+    server.join("b")
+    assert server.groups.settle(now=0)
     server.catalog.create_partitions("s", "t", 1, now=0)
+    assert not server.groups.settle(now=0)
     assert server.shares() == {"a": [0, 2], "b": [1]}
-    server.join("c")
-    assert not server.groups.settle(now=0)
-    server.groups.delete(server.topic(), "g")
-    assert not server.groups.settle(now=0)
 
 
 def test_a_deleted_topic_takes_waiting_hand_overs_along(server: Server) -> None:
@@ -124,6 +124,29 @@ def test_a_deleted_topic_takes_waiting_hand_overs_along(server: Server) -> None:
     server.catalog.delete_topic("s", "t")
     assert not server.groups.settle(now=0)
     assert server.groups.memberships("a") == []
+
+
+def test_a_deleted_group_waits_no_more(server: Server) -> None:
+    server.hand_over_waits()
+    server.groups.delete(server.topic(), "g")
+    assert not server.groups.settle(now=0)
+
+
+def test_a_lost_connection_deals_the_partitions_there_are_now(server: Server) -> None:
+    server.join("a")
+    server.join("b")
+    server.catalog.create_partitions("s", "t", 2, now=0)
+    server.groups.drop_session("a")
+    assert server.shares() == {"b": [0, 1, 2, 3]}
+
+
+def test_a_partition_made_anew_has_nothing_in_flight(server: Server) -> None:
+    server.join("a")
+    server.groups.get(server.topic(), "g").polled(1, 9)
+    server.catalog.delete_partitions("s", "t", 1)
+    server.catalog.create_partitions("s", "t", 1, now=0)
+    server.join("b")
+    assert server.shares() == {"a": [0], "b": [1]}
 
 
 def test_other_numbers_of_partitions_are_dealt_to_every_group(server: Server) -> None:

@@ -179,6 +179,11 @@ def test_ones_own_account_needs_no_right(users: Users, command: Command) -> None
     assert_refused(41, lambda: users.authorize(1, command, target="iggy"), committed=command != Command.GET_USER)
 
 
+@pytest.mark.parametrize("command", [Command.UPDATE_USER, Command.UPDATE_PERMISSIONS, Command.DELETE_USER])
+def test_nobody_raises_their_own_rights(users: Users, command: Command) -> None:
+    assert_refused(41, lambda: users.authorize(1, command, target="alice"), committed=True)
+
+
 def test_a_token_logs_its_user_in_until_it_expires(users: Users) -> None:
     token = new_token(users, expiry=50, now=100)
     assert users.login_with_token(token, now=149).username == "alice"
