@@ -1,0 +1,208 @@
+"""Configuration of the transport: RusToK's keys and defaults, ours beside them. Where values come from: config_sources.
+
+A value in a file is overridden by the environment, that by arguments. All problems are reported at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import fields, force_setattr
+
+from rustok_iggy import config_sources
+from rustok_iggy.errors import ConfigError
+from rustok_iggy.serialization import SerializationFormat
+from rustok_iggy_connector import (
+    MAX_PARTITIONS,
+    ConnectorConfig,
+    ConnectorMode,
+    Durability,
+    EmbeddedConnectorConfig,
+    RemoteConnectorConfig,
+)
+
+log = structlog.get_logger(__name__)
+
+IggyMode = ConnectorMode
+EmbeddedConfig = EmbeddedConnectorConfig
+RemoteConfig = RemoteConnectorConfig
+
+SERVER_REBALANCING_TIMEOUT = 30.0
+"""Seconds after which the server moves a partition whose owner did not commit everything it polled [iggy 0.9]."""
+MAX_NAME_BYTES = 255
+"""Of a stream, topic or group: their length is one byte on the wire."""
+LARGEST_EVENT_BYTES = 16 * 1024 * 1024
+"""The largest `max_event_bytes`: sixteen of them fill a quarter of what one message of the server may have."""
+
+
+class EventTransportKind(StrEnum):
+    """`settings.rustok.events.transport`: which implementation of EventTransport the host builds."""
+
+    IGGY = "iggy"
+    MEMORY = "memory"
+    OUTBOX = "outbox"
+
+
+class TopologyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The stream and its topics. The partition count of a topic cannot be changed: order per tenant hangs on it."""
+
+    stream_name: str = "rustok"
+    domain_partitions: int = 8
+    system_partitions: int = 1
+    replication_factor: int = 1
+    """1 or the number of the cluster's nodes, which the server then uses by itself."""
+    durability: Durability = Durability.PERSISTED
+    """Fixed when a topic is created. `replicated` on one node loses acknowledged events when the server is killed."""
+
+    def problems(self, path: str) -> Iterator[str]:
+        name = self.stream_name
+        if not name or len(name.encode()) > MAX_NAME_BYTES:
+            yield f"{path}.stream_name: must have 1 to {MAX_NAME_BYTES} bytes"
+        elif name.isdecimal():
+            yield f"{path}.stream_name: {name!r} has only digits, which the server reads as a number; add a letter"
+        for part in ("domain_partitions", "system_partitions"):
+            if not 1 <= getattr(self, part) <= MAX_PARTITIONS:
+                yield f"{path}.{part}: {getattr(self, part)} is not between 1 and {MAX_PARTITIONS}"
+
+
+class RetentionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long events are kept. 0 keeps them without limit. A GB is 2**30 bytes."""
+
+    domain_max_age_days: float = 30
+    domain_max_size_gb: float = 10
+    system_max_age_days: float = 7
+    dlq_max_age_days: float = 365
+
+    def problems(self, path: str) -> Iterator[str]:
+        for field in fields(type(self)):
+            if not getattr(self, field.name) >= 0:
+                yield f"{path}.{field.name}: is negative; 0 keeps events without limit"
+
+
+class ConsumerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How group members poll, handle and commit. Times in seconds."""
+
+    heartbeat_interval: float = 1.0
+    """Between two questions to the server what this member owns."""
+    commit_every: int = 500
+    """Handled events after which the offset is stored; at most so many come again after a crash of this process."""
+    commit_interval: float = 0.5
+    """The same as time."""
+    max_prefetch: int = 500
+    """Events polled ahead of the handler in one partition; a hand-over waits for them."""
+    max_idle_delay: float = 0.1
+    """Longest pause between two polls of an empty partition."""
+    drain_timeout: float = 15.0
+    """For running handlers to end, on close and on hand-over; then they are cancelled."""
+    handler_threads: int = 8
+    """For handlers that are not `async def`."""
+
+    def problems(self, path: str) -> Iterator[str]:
+        times = ("heartbeat_interval", "commit_interval", "max_idle_delay", "drain_timeout")
+        yield from (f"{path}.{name}: must be above 0" for name in times if not getattr(self, name) > 0)
+        counts = ("commit_every", "max_prefetch", "handler_threads")
+        yield from (f"{path}.{name}: must be at least 1" for name in counts if getattr(self, name) < 1)
+        if self.drain_timeout + 2 * self.heartbeat_interval >= SERVER_REBALANCING_TIMEOUT:
+            yield (
+                f"{path}.drain_timeout: with two heartbeats it must be below the {SERVER_REBALANCING_TIMEOUT:g} s"
+                " after which the server takes a partition away"
+            )
+
+
+class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an IggyTransport needs. Strings are taken for enums and plain dicts for the parts."""
+
+    mode: ConnectorMode = ConnectorMode.EMBEDDED
+    transport: EventTransportKind = EventTransportKind.IGGY
+    """What RUSTOK_EVENT_TRANSPORT says; `memory` sets the mode to memory."""
+    serialization: SerializationFormat = SerializationFormat.JSON
+    embedded: EmbeddedConnectorConfig = EmbeddedConnectorConfig()
+    remote: RemoteConnectorConfig = RemoteConnectorConfig()
+    topology: TopologyConfig = TopologyConfig()
+    retention: RetentionConfig = RetentionConfig()
+    consumer: ConsumerConfig = ConsumerConfig()
+    publish_timeout: float = 30.0
+    """Seconds from publish() to its confirmation, queueing and all retries included."""
+    max_event_bytes: int = 1024 * 1024
+    """Of one encoded event."""
+    close_timeout: float = 10.0
+    """Seconds for queued publishes when the transport closes; then they fail."""
+
+    def __post_init__(self) -> None:
+        problems: list[str] = []
+        for field in fields(type(self)):
+            value = config_sources.converted(getattr(self, field.name), field.type, field.name, problems)
+            if not problems:
+                force_setattr(self, field.name, value)
+        if problems:
+            raise ConfigError(problems)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        profile: str | None = None,
+        environment: Mapping[str, str] = os.environ,
+        **arguments: Any,
+    ) -> Self:
+        """Read a YAML or TOML file, the environment over it, `arguments` over that, and validate the whole.
+
+        The file has the keys at the top, or under settings.rustok.events.iggy. With a `profile` (or RUSTOK_ENV), the
+        file `<profile>` with the same ending in the same folder, such as production.yaml, lies over it. `${NAME}` in a
+        file is replaced from the environment; `$${` stands for `${`. RUSTOK_IGGY__REMOTE__ADDRESSES=a:1,b:2 sets
+        remote.addresses, and so on. Raises ConfigError with every problem found.
+        """
+        problems: list[str] = []
+        values = config_sources.gather(
+            path, profile=profile, environment=environment, arguments=arguments, problems=problems
+        )
+        found = config_sources.fields_of(cls, values, "", problems)
+        config = cls(**found) if not problems else None
+        if config is None:
+            # What is well-formed is checked as well, so that one run shows everything.
+            problems += cls(**{name: value for name, value in found.items() if value is not None}).problems()
+            raise ConfigError(problems)
+        config.validate()
+        embedded = values.get("embedded")
+        if isinstance(embedded, dict) and "http_port" in embedded:
+            log.info("http_port_ignored", advice="the embedded server has no HTTP; remove embedded.http_port")
+        return config
+
+    def validate(self) -> None:
+        """Raise ConfigError with every problem of the parts that the mode uses."""
+        problems = list(self.problems())
+        if problems:
+            raise ConfigError(problems)
+
+    def problems(self) -> Iterator[str]:
+        yield from self.connector.problems()
+        yield from self.topology.problems("topology")
+        yield from self.retention.problems("retention")
+        yield from self.consumer.problems("consumer")
+        yield from self._replication_problems()
+        yield from (
+            f"{name}: must be above 0" for name in ("publish_timeout", "close_timeout") if not getattr(self, name) > 0
+        )
+        if not 1 <= self.max_event_bytes <= LARGEST_EVENT_BYTES:
+            yield f"max_event_bytes: {self.max_event_bytes} is not between 1 and {LARGEST_EVENT_BYTES}"
+
+    @property
+    def connector(self) -> ConnectorConfig:
+        """The connector's part; `transport: memory` needs no server."""
+        mode = ConnectorMode.MEMORY if self.transport is EventTransportKind.MEMORY else self.mode
+        return ConnectorConfig(mode=mode, embedded=self.embedded, remote=self.remote)
+
+    def _replication_problems(self) -> Iterator[str]:
+        nodes = len(self.remote.addresses) if self.mode is ConnectorMode.REMOTE else 1
+        if self.topology.replication_factor not in {1, nodes}:
+            yield (
+                f"topology.replication_factor: {self.topology.replication_factor} is neither 1 nor the cluster's size"
+                f" ({nodes} in remote.addresses); Iggy replicates to all nodes of a cluster"
+            )
