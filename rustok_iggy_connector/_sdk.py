@@ -1,0 +1,362 @@
+"""The only door to the apache-iggy wheel: a Client for it, and its quirks.
+
+- Calls return futures and know no deadline. Each is waited for with ours; one that misses it ends the session, because
+  the late reply would be read as the answer to the next request.
+- A cancelled future tears the request out of the middle of the connection. So a caller's cancellation leaves the
+  future alone, and only a session that is given up cancels what it has under way.
+- Reconnecting is switched off. The wheel would come back without its group membership, and polls would stay empty for
+  ever; and a session that lost its connection must say so, because the outcome of its last request is not known.
+- There is no close(). After logging out, the last reference is dropped and the loop runs for LET_GO_PAUSE: the wheel's
+  threads hand results to the loop, and ended 1 to 3 of 8 short processes with SIGABRT without it.
+- After a fork every client of the wheel hangs, also a new one.
+- Errors carry a text only (_sdk_texts.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import apache_iggy
+import structlog
+
+from rustok_iggy_connector._sdk_texts import (
+    CANNOT_CONNECT,
+    SESSION_GONE,
+    TLS_CA_FILE,
+    TLS_CA_PATH,
+    TLS_DOMAIN,
+    status_of,
+)
+from rustok_iggy_connector.client import Client, PollRequest
+from rustok_iggy_connector.errors import (
+    AuthenticationError,
+    ConfigError,
+    ConnectionLostError,
+    ConnectorClosedError,
+    ConnectorError,
+    RemoteProtocolError,
+    RequestTimeoutError,
+    ServerError,
+    ServerUnreachableError,
+)
+from rustok_iggy_connector.models import PublishBatch, ReceivedMessage
+from rustok_iggy_connector.refusals import refusal
+from rustok_iggy_connector.wire.codes import Command, Status
+from rustok_iggy_connector.wire.primitives import ConsumerKind, PollingStrategy, StrategyKind
+
+LET_GO_PAUSE = 0.05
+"""Seconds of loop time for the wheel's threads to end; 0 of 40 processes were aborted with it."""
+LOGOUT_TIMEOUT = 2.0
+"""Seconds for the good-bye of a session that still works; the server drops the session anyway when we hang up."""
+HEARTBEAT_INTERVAL = 5.0
+"""Seconds. The server drops a silent session after 36."""
+
+_log = structlog.get_logger("rustok_iggy_connector")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """`ca_file` None: the roots built into the wheel."""
+
+    server_name: str
+    ca_file: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A user and password, or a personal access token. Never shown."""
+
+    username: str
+    password: str | None = None
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return "Login(***)"
+
+
+class _OneProcess:
+    """The process that first used the wheel; in a forked child of it nothing of the wheel works."""
+
+    def __init__(self) -> None:
+        self._pid: int | None = None
+
+    def check(self) -> None:
+        pid = os.getpid()
+        if self._pid is None:
+            self._pid = pid
+        elif self._pid != pid:
+            raise ConnectorClosedError(
+                f"this process was forked from process {self._pid}, which already used the Iggy client; it cannot be "
+                "used here: fork before the first connect, or start processes with spawn or forkserver"
+            )
+
+
+_process = _OneProcess()
+# Texts that were not understood and have been logged: each is logged once a process.
+_unknown_texts: set[str] = set()
+MAX_UNKNOWN_TEXTS = 100
+"""The wheel's whole enumeration has 200; whoever meets half of them in one process has other worries."""
+
+
+class SdkClient(Client):
+    """A session through the wheel. Made by open_client()."""
+
+    def __init__(self, wheel: apache_iggy.IggyClient, *, address: str, timeout: float) -> None:
+        self._wheel: apache_iggy.IggyClient | None = wheel
+        self._address = address
+        self._timeout = timeout
+        self._under_way: set[asyncio.Future[Any]] = set()
+        self._closed = False
+
+    @property
+    def usable(self) -> bool:
+        return self._wheel is not None
+
+    async def request(self, command: Command, body: bytes, *, subject: str) -> bytes:
+        wheel = self._living()
+        name = command.name.lower()
+        return await self._answer(lambda: wheel.send_binary_request(int(command), body), name, subject)
+
+    async def send(self, batch: PublishBatch, *, subject: str) -> int:
+        wheel = self._living()
+
+        def start() -> Awaitable[apache_iggy.SendMessagesResponse]:
+            message = apache_iggy.SendMessage
+            messages = [message(m.payload, _plain(m.headers), m.id.int) for m in batch.messages]
+            return wheel.send_messages(batch.stream, batch.topic, batch.partition_id, messages)
+
+        reply = await self._answer(start, "send_messages", subject)
+        return reply.confirmations[0].base_offset
+
+    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
+        wheel = self._living()
+        who = _GROUP if request.consumer.kind is ConsumerKind.GROUP else _SINGLE
+        received = await self._answer(
+            lambda: wheel.poll_messages(
+                request.stream,
+                request.topic,
+                consumer=who(request.consumer.id),
+                polling_strategy=_strategy(request.strategy),
+                count=request.count,
+                auto_commit=False,
+                partition_id=request.partition_id,
+            ),
+            "poll_messages",
+            subject,
+        )
+        return [ReceivedMessage(m.offset(), m.id(), m.payload(), m.timestamp(), _HeadersOf(m)) for m in received]
+
+    async def close(self) -> None:
+        self._closed = True
+        wheel, self._wheel = self._wheel, None
+        if wheel is not None and os.getpid() == _process._pid:
+            good_bye = asyncio.ensure_future(wheel.logout_user())
+            self._under_way.add(good_bye)
+            del wheel
+            await asyncio.wait((good_bye,), timeout=LOGOUT_TIMEOUT)
+            self._give_up()
+        await asyncio.sleep(LET_GO_PAUSE)
+
+    def _living(self) -> apache_iggy.IggyClient:
+        _process.check()
+        if self._wheel is not None:
+            return self._wheel
+        if self._closed:
+            raise ConnectorClosedError("the connector was shut down")
+        raise ConnectionLostError(f"the session with {self._address} has ended; the request was not sent")
+
+    async def _answer(self, start: Callable[[], Awaitable[_T]], command: str, subject: str) -> _T:
+        """Send one request and wait for its answer, at most the session's timeout."""
+        try:
+            future = asyncio.ensure_future(start())
+        except (ValueError, OverflowError) as error:  # a message the wheel refuses to build
+            raise self._error(error, command, subject) from error
+        self._under_way.add(future)
+        future.add_done_callback(self._finished)
+        # wait() leaves the future alone when the caller is cancelled; wait_for() and timeout() would cancel it.
+        await asyncio.wait((future,), timeout=self._timeout)
+        if not future.done():
+            self._give_up()
+            raise RequestTimeoutError(
+                f"{self._address} did not answer {command} of {subject} within {self._timeout} s; it may have been "
+                "done. The session was dropped; the next call opens another",
+                command=command,
+                timeout=self._timeout,
+            )
+        if future.cancelled():
+            raise ConnectorClosedError(f"the session with {self._address} was closed while {command} was under way")
+        error = future.exception()
+        if error is None:
+            return future.result()
+        raise self._error(error, command, subject) from error
+
+    def _finished(self, future: asyncio.Future[Any]) -> None:
+        self._under_way.discard(future)
+        if not future.cancelled():
+            future.exception()  # taken note of: the caller may have been cancelled and gone
+
+    def _give_up(self) -> None:
+        self._wheel = None
+        for future in tuple(self._under_way):
+            future.cancel()
+
+    def _error(self, error: BaseException, command: str, subject: str) -> ConnectorError:
+        text = str(error)
+        status = status_of(text)
+        # A session that is logged in becomes unauthenticated only by losing its place on the server.
+        if status in SESSION_GONE or status == Status.UNAUTHENTICATED:
+            self._give_up()
+            return ConnectionLostError(
+                f"the connection to {self._address} went during {command} of {subject}; it may have been done"
+            )
+        return refusal(status, command=command, subject=subject) if status else _unknown(text, command, subject)
+
+
+async def open_client(
+    *, address: str, login: Login, tls: TlsSettings | None, open_timeout: float, timeout: float
+) -> SdkClient:
+    """Connect and log in within `open_timeout` seconds; `timeout` is for each request thereafter.
+
+    Raises: ServerUnreachableError, AuthenticationError, IncompatibleServerError, ConfigError (TLS files, address).
+    """
+    _process.check()
+    try:
+        wheel = apache_iggy.IggyClient(_settings(address, login, tls))
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError([f"addresses: {address!r} is not host:port"]) from error
+    future = asyncio.ensure_future(wheel.connect())
+    try:
+        await asyncio.wait((future,), timeout=open_timeout)
+    finally:
+        if not future.done():
+            future.cancel()
+    if not future.done() or future.cancelled():
+        raise ServerUnreachableError(
+            f"{address} takes connections but did not answer a login within {open_timeout:.1f} s: it is stopped, "
+            f"overloaded, not an Iggy server, or one of another generation than this client",
+            addresses=[address],
+        )
+    error = future.exception()
+    if error is not None:
+        raise _cannot_open(str(error), address, tls) from error
+    return SdkClient(wheel, address=address, timeout=timeout)
+
+
+def _settings(address: str, login: Login, tls: TlsSettings | None) -> apache_iggy.TcpConfig:
+    if login.token is not None:
+        auto_login = apache_iggy.AutoLogin.personal_access_token(login.token)
+    else:
+        auto_login = apache_iggy.AutoLogin.username_password(login.username, login.password or "")
+    return apache_iggy.TcpConfig(
+        server_address=address,
+        auto_login=auto_login,
+        reconnection=apache_iggy.TcpReconnectionConfig(enabled=False),
+        heartbeat_interval=timedelta(seconds=HEARTBEAT_INTERVAL),
+        tls_enabled=tls is not None,
+        tls_domain=tls.server_name if tls else None,
+        tls_ca_file=tls.ca_file if tls else None,
+        tls_validate_certificate=True,
+        nodelay=True,
+    )
+
+
+def _cannot_open(text: str, address: str, tls: TlsSettings | None) -> ConnectorError:
+    status = status_of(text)
+    if status == CANNOT_CONNECT:
+        doubt = ", or TLS was not agreed on (its certificate, its name, or no TLS there)" if tls else ""
+        return ServerUnreachableError(f"{address} cannot be connected to: nobody listens{doubt}", addresses=[address])
+    if status in SESSION_GONE:
+        return ServerUnreachableError(
+            f"{address} hung up during the login: it is not an Iggy server, wants TLS, is shutting down, or is of "
+            "another generation than this client",
+            addresses=[address],
+        )
+    if status in (TLS_CA_PATH, TLS_CA_FILE):
+        return ConfigError([f"tls.ca_file: {tls.ca_file if tls else ''} is not a readable file of PEM certificates"])
+    if status == TLS_DOMAIN:
+        return ConfigError([f"tls.server_name: {tls.server_name if tls else ''!r} cannot stand in a certificate"])
+    if status is None:
+        return _unknown(text, "login", address)
+    error = refusal(status, command="login", subject=address)
+    if isinstance(error, AuthenticationError):
+        return AuthenticationError(f"{address} refused the login: check the user name and password, or the token")
+    return error
+
+
+def _unknown(text: str, command: str, subject: str) -> ServerError:
+    if text not in _unknown_texts and len(_unknown_texts) < MAX_UNKNOWN_TEXTS:
+        _unknown_texts.add(text)
+        _log.warning("unknown_client_error", text=text, command=command)
+    return ServerError(f"{command} of {subject} failed: {text}", command=command)
+
+
+def _plain(headers: Mapping[str, bytes] | None) -> dict[str, bytes] | None:
+    return dict(headers) if headers else None
+
+
+_SINGLE, _GROUP = apache_iggy.Consumer.Single, apache_iggy.Consumer.Group
+
+
+def _strategy(strategy: PollingStrategy) -> apache_iggy.PollingStrategy:
+    if strategy.kind is StrategyKind.TIMESTAMP:
+        return apache_iggy.PollingStrategy.Timestamp(strategy.value)
+    return apache_iggy.PollingStrategy.Offset(strategy.value)
+
+
+class _HeadersOf:
+    """Reads the headers of a message when they are asked for: that costs twice a JSON decode."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: apache_iggy.ReceiveMessage) -> None:
+        self._message = message
+
+    def __call__(self) -> Mapping[str, bytes]:
+        try:
+            headers = self._message.user_headers()
+        except ValueError as error:
+            raise RemoteProtocolError(f"headers of the message at offset {self._message.offset()}: {error}") from error
+        return {_name(key): _raw(value) for key, value in (headers or {}).items()}
+
+
+def _name(key: apache_iggy.HeaderKey) -> str:
+    value = getattr(key, "value")  # noqa: B009 - the kinds have it, their common type does not
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+_KIND = apache_iggy.HeaderValue
+# Kinds of number that other programs may put into a header -> struct format, little endian as on the wire.
+_NUMBER_FORMATS: dict[type[apache_iggy.HeaderValue], str] = {
+    _KIND.Bool: "<?",
+    _KIND.Int8: "<b",
+    _KIND.Int16: "<h",
+    _KIND.Int32: "<i",
+    _KIND.Int64: "<q",
+    _KIND.UnsignedInt8: "<B",
+    _KIND.UnsignedInt16: "<H",
+    _KIND.UnsignedInt32: "<I",
+    _KIND.UnsignedInt64: "<Q",
+    _KIND.Float32: "<f",
+    _KIND.Float64: "<d",
+}
+_LARGE_NUMBER_BYTES = 16
+
+
+def _raw(kind: apache_iggy.HeaderValue) -> bytes:
+    """The bytes of the header as they are on the wire."""
+    value = getattr(kind, "value")  # noqa: B009 - the kinds have it, their common type does not
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    number_format = _NUMBER_FORMATS.get(type(kind))
+    if number_format is not None:
+        return struct.pack(number_format, value)
+    return int(value).to_bytes(_LARGE_NUMBER_BYTES, "little", signed=isinstance(kind, _KIND.Int128))

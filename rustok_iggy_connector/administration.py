@@ -1,0 +1,153 @@
+"""Streams, topics and groups over one session of its own."""
+
+from __future__ import annotations
+
+from rustok_iggy_connector.connector import TopologyAdmin
+from rustok_iggy_connector.errors import InvalidRequestError, UnsupportedOptionError
+from rustok_iggy_connector.models import CommittedOffset, GroupInfo, StreamInfo, TopicInfo, TopicSpec
+from rustok_iggy_connector.names import check_names, group_of, topic_of
+from rustok_iggy_connector.sessions import Session
+from rustok_iggy_connector.topic_options import (
+    durability_in_force,
+    durability_options,
+    expiry_seconds,
+    limit_bytes,
+    retention_options,
+    segment_bytes,
+    segment_options,
+)
+from rustok_iggy_connector.wire.commands import groups, offsets, streams, topics
+from rustok_iggy_connector.wire.fields import Field
+from rustok_iggy_connector.wire.primitives import Consumer, ConsumerKind
+
+
+class SessionAdmin(TopologyAdmin):
+    """The contract's calls, each one request."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def describe_stream(self, stream: str) -> StreamInfo | None:
+        check_names(stream=stream)
+        request = streams.GetStream(stream=stream)
+        found = await self._session.run(
+            lambda client: client.ask(request, streams.StreamDetails, subject=f"stream {stream!r}")
+        )
+        if found is None:
+            return None
+        return StreamInfo(
+            id=found.stream.id, name=found.stream.name, topics=tuple(topic.name for topic in found.topics)
+        )
+
+    async def describe_topic(self, *, stream: str, topic: str) -> TopicInfo | None:
+        check_names(stream=stream, topic=topic)
+        request = topics.GetTopic(stream=stream, topic=topic)
+        found = await self._session.run(
+            lambda client: client.ask(request, topics.TopicDetails, subject=topic_of(stream, topic))
+        )
+        return None if found is None else _topic_info(found)
+
+    async def describe_group(self, *, stream: str, topic: str, group: str) -> GroupInfo | None:
+        check_names(stream=stream, topic=topic, group=group)
+        request = groups.GetGroup(stream=stream, topic=topic, group=group)
+        found = await self._session.run(
+            lambda client: client.ask(request, groups.GroupDetails, subject=group_of(stream, topic, group))
+        )
+        if found is None:
+            return None
+        members = {member.id: member.partitions for member in found.members}
+        return GroupInfo(id=found.group.id, name=found.group.name, members=members)
+
+    async def committed_offsets(self, *, stream: str, topic: str, group: str) -> dict[int, CommittedOffset]:
+        check_names(stream=stream, topic=topic, group=group)
+        return await self._session.run(lambda client: _committed_offsets(client, stream, topic, group))
+
+    async def create_stream(self, stream: str) -> None:
+        check_names(stream=stream)
+        request = streams.CreateStream(name=stream)
+        await self._session.run(lambda client: client.tell(request, subject=f"stream {stream!r}"))
+
+    async def create_topic(self, *, stream: str, spec: TopicSpec) -> None:
+        check_names(stream=stream, topic=spec.name)
+        if spec.partitions < 1:
+            raise InvalidRequestError(f"{topic_of(stream, spec.name)} needs at least one partition")
+        settings = (*retention_options(spec), *segment_options(spec))
+        options = durability_options(spec.durability)
+        for number, durability in enumerate(options, start=1):
+            try:
+                await self._create_topic(stream, spec, (*settings, *durability))
+            except UnsupportedOptionError:
+                if number == len(options):
+                    raise
+            else:
+                return
+
+    async def _create_topic(self, stream: str, spec: TopicSpec, options: tuple[Field, ...]) -> None:
+        request = topics.CreateTopic(stream=stream, partitions_count=spec.partitions, name=spec.name, options=options)
+        await self._session.run(lambda client: client.tell(request, subject=topic_of(stream, spec.name)))
+
+    async def update_topic(self, *, stream: str, spec: TopicSpec) -> None:
+        check_names(stream=stream, topic=spec.name)
+        request = topics.UpdateTopic(
+            stream=stream, topic=spec.name, name=spec.name, options=tuple(retention_options(spec))
+        )
+        await self._session.run(lambda client: client.tell(request, subject=topic_of(stream, spec.name)))
+
+    async def create_group(self, *, stream: str, topic: str, group: str) -> None:
+        check_names(stream=stream, topic=topic, group=group)
+        request = groups.CreateGroup(stream=stream, topic=topic, name=group)
+        await self._session.run(lambda client: client.tell(request, subject=group_of(stream, topic, group)))
+
+    async def delete_group(self, *, stream: str, topic: str, group: str) -> None:
+        check_names(stream=stream, topic=topic, group=group)
+        request = groups.DeleteGroup(stream=stream, topic=topic, group=group)
+        await self._session.run(lambda client: client.tell(request, subject=group_of(stream, topic, group)))
+
+    async def delete_topic(self, *, stream: str, topic: str) -> None:
+        check_names(stream=stream, topic=topic)
+        request = topics.DeleteTopic(stream=stream, topic=topic)
+        await self._session.run(lambda client: client.tell(request, subject=topic_of(stream, topic)))
+
+    async def delete_stream(self, stream: str) -> None:
+        check_names(stream=stream)
+        request = streams.DeleteStream(stream=stream)
+        await self._session.run(lambda client: client.tell(request, subject=f"stream {stream!r}"))
+
+
+async def _committed_offsets(client: Client, stream: str, topic: str, group: str) -> dict[int, CommittedOffset]:
+    subject = group_of(stream, topic, group)
+    request = groups.GetGroup(stream=stream, topic=topic, group=group)
+    found = await client.ask(request, groups.GroupDetails, subject=subject)
+    if found is None:
+        raise NotFoundError(f"{subject} does not exist", command="get_group")
+    stored = {}
+    for partition_id in range(found.group.partitions_count):
+        question = offsets.GetOffset(
+            consumer=Consumer(ConsumerKind.GROUP, group), stream=stream, topic=topic, partition_id=partition_id
+        )
+        answer = await client.ask(question, offsets.OffsetInfo, subject=subject)
+        if answer is not None:
+            stored[partition_id] = CommittedOffset(committed=answer.stored_offset, current=answer.current_offset)
+    return stored
+
+
+def _topic_info(found: topics.TopicDetails) -> TopicInfo:
+    topic = found.topic
+    options = (*topic.derived_options, *topic.options)
+    return TopicInfo(
+        id=topic.id,
+        name=topic.name,
+        partitions=topic.partitions_count,
+        messages=topic.messages_count,
+        size_bytes=topic.size_bytes,
+        durability=durability_in_force(options),
+        max_age=expiry_seconds(topic.message_expiry),
+        max_bytes=limit_bytes(topic.max_topic_size),
+        segment_bytes=segment_bytes(options),
+        # An empty partition also says offset 0.
+        current_offsets={
+            partition.id: partition.current_offset
+            for partition in found.partitions
+            if partition.messages_count or partition.current_offset
+        },
+    )

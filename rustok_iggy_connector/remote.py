@@ -1,0 +1,123 @@
+"""RemoteConnector: a server, or the nodes of a cluster, over the network."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rustok_iggy_connector._sdk import Login, SdkClient, TlsSettings, open_client
+from rustok_iggy_connector.client import Client
+from rustok_iggy_connector.config import ConnectorConfig, ConnectorMode, RemoteConnectorConfig, TlsConfig
+from rustok_iggy_connector.errors import ConfigError, PermissionDeniedError, ServerUnreachableError
+from rustok_iggy_connector.models import ServerInfo
+from rustok_iggy_connector.retry import RetryPolicy
+from rustok_iggy_connector.session_connector import SessionConnector
+from rustok_iggy_connector.sessions import Session
+from rustok_iggy_connector.wire.commands.system import GetStats, Ping, Stats
+
+Locate = Callable[[], Awaitable[str]]
+"""Says where the server is now, as `host:port`."""
+
+UNKNOWN_VERSION = "unknown"
+"""The user may not ask for it (statistics need the permission read_servers)."""
+LEAST_OPEN_TIMEOUT = 0.05
+"""Seconds; an attempt with less left would fail for that alone."""
+
+
+class RemoteConnector(SessionConnector):
+    """Tries the addresses in turn, round after round, until one answers a login or connect_timeout is over.
+
+    `locate` replaces the addresses: it is asked at each attempt, for a server that may come back elsewhere. A session
+    that went is opened the same way by the next call that needs it. In a child made by fork it is closed.
+    """
+
+    def __init__(
+        self,
+        config: RemoteConnectorConfig,
+        *,
+        locate: Locate | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        ConnectorConfig(mode=ConnectorMode.REMOTE, remote=config).validate()
+        super().__init__(
+            publish_clients=config.publish_clients,
+            request_timeout=config.request_timeout,
+            member_timeout=config.member_timeout,
+        )
+        self._config = config
+        self._locate = locate
+        self._clock = clock
+        self._sleep = sleep
+        self._login = Login(username=config.username, password=config.password, token=config.token)
+        self._retry = RetryPolicy(max_elapsed=config.connect_timeout)
+        self._address = config.addresses[0]
+
+    async def _reach(self, session: Session) -> ServerInfo:
+        version = await session.run(_version)
+        return ServerInfo(engine="iggy-server", version=version, address=self._address)
+
+    async def _open_client(self, timeout: float) -> Client:
+        deadline = self._clock() + self._config.connect_timeout
+        return await self._retry.run(lambda: self._try_each_address(deadline, timeout), sleep=self._sleep)
+
+    async def _try_each_address(self, deadline: float, timeout: float) -> SdkClient:
+        addresses = await self._addresses(deadline)
+        failures = []
+        for number, address in enumerate(addresses):
+            # A mute address leaves time for those after it.
+            share = (deadline - self._clock()) / (len(addresses) - number)
+            try:
+                client = await open_client(
+                    address=address,
+                    login=self._login,
+                    tls=tls_settings(self._config.tls, address),
+                    open_timeout=max(share, LEAST_OPEN_TIMEOUT),
+                    timeout=timeout,
+                )
+            except ServerUnreachableError as error:
+                failures.append(str(error))
+            else:
+                self._address = address
+                return client
+        raise ServerUnreachableError(
+            f"no server within {self._config.connect_timeout:g} s: {'; '.join(failures)}. Is it running, and is the "
+            "address right?",
+            addresses=addresses,
+        )
+
+    async def _addresses(self, deadline: float) -> tuple[str, ...]:
+        if self._locate is None:
+            return self._config.addresses
+        try:
+            async with asyncio.timeout(max(deadline - self._clock(), LEAST_OPEN_TIMEOUT)):
+                return (await self._locate(),)
+        except TimeoutError as error:
+            raise ServerUnreachableError(
+                f"the server could not be located within {self._config.connect_timeout:g} s"
+            ) from error
+
+
+def tls_settings(config: TlsConfig, address: str) -> TlsSettings | None:
+    """What the client needs for TLS with this address; None for plain text. Raises ConfigError for a missing file."""
+    if not config.enabled:
+        return None
+    if config.ca_file is not None and not Path(config.ca_file).is_file():
+        raise ConfigError([f"remote.tls.ca_file: {config.ca_file} is not a file; name one with PEM certificates"])
+    return TlsSettings(
+        server_name=config.server_name or address.rpartition(":")[0].strip("[]"),
+        ca_file=config.ca_file or ssl.get_default_verify_paths().cafile,
+    )
+
+
+async def _version(client: Client) -> str:
+    """The server's answer to a first question; also the proof that it answers."""
+    try:
+        stats = await client.ask(GetStats(), Stats, subject="the server")
+    except PermissionDeniedError:
+        await client.tell(Ping(), subject="the server")
+        return UNKNOWN_VERSION
+    return UNKNOWN_VERSION if stats is None else stats.iggy_server_version

@@ -1,0 +1,204 @@
+"""What every connector does once there is a way to open sessions: a pool to publish, one to administer, one each to
+read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import lru_cache
+from zlib import crc32
+
+from rustok_iggy_connector.administration import SessionAdmin
+from rustok_iggy_connector.client import Client
+from rustok_iggy_connector.connector import IggyConnector, MessageSubscriber, TopologyAdmin
+from rustok_iggy_connector.errors import ConnectorClosedError, InvalidRequestError, LimitExceededError
+from rustok_iggy_connector.models import (
+    BatchConfirmation,
+    ConnectorStatistics,
+    OutgoingMessage,
+    PublishBatch,
+    PublishConfirmation,
+    PublishRequest,
+    ServerInfo,
+)
+from rustok_iggy_connector.names import check_names, partition_of
+from rustok_iggy_connector.sessions import Counters, Session, closed
+from rustok_iggy_connector.subscriber import GroupMember, PlainReader, SessionSubscriber
+
+MAX_BATCH_BYTES = 64 << 20
+"""Largest batch a server takes; it hangs up on a larger one without a word."""
+BATCH_HEADER_BYTES = 256
+MESSAGE_OVERHEAD_BYTES = 48
+"""Frame of each message in a batch (wire.batch)."""
+HEADER_OVERHEAD_BYTES = 10
+REMEMBERED_ROUTES = 4096
+"""Partitions whose session need not be chosen again: four topics of the largest size."""
+SHUTDOWN_TIMEOUT = 5.0
+"""Seconds for all sessions together; each gives up its good-bye after two."""
+
+
+class SessionConnector(IggyConnector):
+    """One partition always goes through the same session, so that its messages stay in order.
+
+    Kinds of it say how the server is reached (`_reach`) and how a session is opened (`_open_client`).
+    """
+
+    def __init__(self, *, publish_clients: int, request_timeout: float, member_timeout: float) -> None:
+        self._publish_clients = publish_clients
+        self._request_timeout = request_timeout
+        self._member_timeout = member_timeout
+        self._counters = Counters()
+        self._connecting = asyncio.Lock()
+        self._server: ServerInfo | None = None
+        self._publishers: tuple[Session, ...] = ()
+        self._admin_session: Session | None = None
+        self._admin: SessionAdmin | None = None
+        self._subscribers: set[SessionSubscriber] = set()
+        self._route = lru_cache(maxsize=REMEMBERED_ROUTES)(self._choose_route)
+
+    @abstractmethod
+    async def _open_client(self, timeout: float) -> Client:
+        """A session whose requests have this timeout in seconds; raises what connect() raises."""
+
+    @abstractmethod
+    async def _reach(self, session: Session) -> ServerInfo:
+        """Make sure that the server answers on this session, and say which one it is."""
+
+    async def connect(self) -> None:
+        async with self._connecting:
+            if self._server is not None:
+                return
+            self._counters = Counters()
+            admin = self._session(self._request_timeout)
+            try:
+                self._server = await self._reach(admin)
+            except BaseException:
+                await admin.close()
+                raise
+            self._admin_session, self._admin = admin, SessionAdmin(admin)
+            self._publishers = tuple(self._session(self._request_timeout) for _ in range(self._publish_clients))
+            self._route.cache_clear()
+
+    async def publish(self, request: PublishRequest) -> PublishConfirmation:
+        message = OutgoingMessage(id=request.event_id, payload=request.payload, headers=request.headers)
+        offset = await self._send(
+            PublishBatch(
+                stream=request.stream, topic=request.topic, partition_id=request.partition_id, messages=(message,)
+            )
+        )
+        return PublishConfirmation(request.topic, request.partition_id, offset, request.event_id)
+
+    async def publish_batch(self, batch: PublishBatch) -> BatchConfirmation:
+        offset = await self._send(batch)
+        return BatchConfirmation(
+            topic=batch.topic, partition_id=batch.partition_id, first_offset=offset, count=len(batch.messages)
+        )
+
+    async def subscribe(
+        self, *, stream: str, topic: str, group: str | None = None, consumer: str | None = None
+    ) -> MessageSubscriber:
+        self._connected()
+        check_names(stream=stream, topic=topic, group=group, consumer=consumer)
+        if group is not None and consumer is not None:
+            raise InvalidRequestError("a subscriber is a member of a group or a named reader, not both")
+        subscriber = self._subscriber(stream, topic, group, consumer)
+        self._subscribers.add(subscriber)
+        try:
+            await subscriber.assignment()
+        except BaseException:
+            await subscriber.leave()
+            raise
+        return subscriber
+
+    @property
+    def admin(self) -> TopologyAdmin:
+        self._connected()
+        if self._admin is None:
+            raise closed()
+        return self._admin
+
+    @property
+    def server(self) -> ServerInfo:
+        return self._connected()
+
+    def statistics(self) -> ConnectorStatistics:
+        return ConnectorStatistics(
+            connected=self._server is not None,
+            clients=sum(session.usable for session in self._sessions()),
+            requests=self._counters.requests,
+            messages_published=self._counters.messages_published,
+            bytes_published=self._counters.bytes_published,
+            reconnects=self._counters.reconnects,
+            timeouts=self._counters.timeouts,
+            server_restarts=0,
+        )
+
+    async def shutdown(self) -> None:
+        sessions = self._sessions()
+        self._server = self._admin = self._admin_session = None
+        self._publishers = ()
+        self._subscribers.clear()
+        if sessions:
+            closing = [asyncio.ensure_future(session.close()) for session in sessions]
+            _, late = await asyncio.wait(closing, timeout=SHUTDOWN_TIMEOUT)
+            for task in late:
+                task.cancel()
+
+    async def _send(self, batch: PublishBatch) -> int:
+        messages = batch.messages
+        size = sum([len(message.payload) for message in messages])
+        subject = partition_of(batch.stream, batch.topic, batch.partition_id)
+        _check_batch(batch, size, subject)
+        session = self._route(batch.stream, batch.topic, batch.partition_id)
+        offset = await session.run(lambda client: client.send(batch, subject=subject))
+        self._counters.messages_published += len(messages)
+        self._counters.bytes_published += size
+        return offset
+
+    def _choose_route(self, stream: str, topic: str, partition_id: int) -> Session:
+        self._connected()
+        check_names(stream=stream, topic=topic)
+        # Neighbouring partitions of a topic go to different sessions.
+        number = crc32(f"{stream}/{topic}".encode()) + partition_id
+        return self._publishers[number % len(self._publishers)]
+
+    def _subscriber(self, stream: str, topic: str, group: str | None, consumer: str | None) -> SessionSubscriber:
+        forget = self._subscribers.discard
+        if group is None:
+            session = self._session(self._request_timeout)
+            return PlainReader(session, stream=stream, topic=topic, consumer=consumer, forget=forget)
+        session = self._session(self._member_timeout)
+        return GroupMember(session, stream=stream, topic=topic, group=group, forget=forget)
+
+    def _session(self, timeout: float) -> Session:
+        return Session(self._open_client, timeout=timeout, counters=self._counters)
+
+    def _sessions(self) -> list[Session]:
+        own = () if self._admin_session is None else (self._admin_session,)
+        return [*own, *self._publishers, *(subscriber.session for subscriber in self._subscribers)]
+
+    def _connected(self) -> ServerInfo:
+        if self._server is None:
+            raise ConnectorClosedError("the connector is not connected: use it within `async with`, or call connect()")
+        return self._server
+
+
+def _check_batch(batch: PublishBatch, payload_bytes: int, subject: str) -> None:
+    """What would otherwise cost the connection, or be done differently than asked."""
+    if not batch.messages:
+        raise InvalidRequestError(f"a batch for {subject} holds no message")
+    if batch.partition_id < 0:
+        raise InvalidRequestError(f"{subject}: the numbers of partitions start at 0")
+    if not all(message.id.int for message in batch.messages):
+        raise InvalidRequestError(f"message id 0 for {subject}: the client would replace it by one of its own")
+    size = BATCH_HEADER_BYTES + len(batch.messages) * MESSAGE_OVERHEAD_BYTES + payload_bytes
+    size += sum([headers_bytes(message.headers) for message in batch.messages if message.headers])
+    if size > MAX_BATCH_BYTES and len(batch.messages) > 1:
+        raise LimitExceededError(f"{size} bytes for {subject} in one batch; at most {MAX_BATCH_BYTES} go: split it")
+
+
+def headers_bytes(headers: Mapping[str, bytes]) -> int:
+    """What headers take on the wire: key and value with a kind and a length each (wire.fields)."""
+    return sum([len(key) + len(value) for key, value in headers.items()]) + len(headers) * HEADER_OVERHEAD_BYTES
