@@ -24,7 +24,9 @@ from rustok_iggy.serialization.timestamp import format_timestamp, parse_timestam
 # What msgspec raises for bytes that are not JSON of the wanted shape; deep nesting ends in RecursionError.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _PATH = re.compile(r" - at `\$?\.?([^`]*)`$")
-_EXPECTATION = re.compile(r"(?:Expected `[^`]*`(?:, got `[^`]*`)?|Object missing required field `[^`]*`)")
+_EXPECTATION = re.compile(
+    r"(?:Expected `[^`]*`(?:, got `[^`]*`| (?:of length )?[<>]=? -?[\d.]+)?|Object missing required field `[^`]*`)"
+)
 
 
 class _OutgoingEvent(Struct):

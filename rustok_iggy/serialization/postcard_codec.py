@@ -54,7 +54,10 @@ class Unsupported(Exception):  # noqa: N818  leaves this package as ConfigError
 
 def struct_codec(struct_class: type[Struct]) -> Codec:
     """Make the codec of a Struct. Raises Unsupported, with the path of the field."""
-    info = types.type_info(struct_class)
+    try:
+        info = types.type_info(struct_class)
+    except TypeError as error:  # names the type that msgspec itself cannot read
+        raise Unsupported(str(error)) from None
     assert isinstance(info, types.StructType)
     return _struct(info, ())
 

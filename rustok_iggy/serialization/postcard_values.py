@@ -118,7 +118,7 @@ def write_float(value: Any, out: bytearray) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Malformed("must be a number")
     try:
-        out += struct.pack("<d", value)
+        out += struct.pack("<d", float(value))
     except OverflowError:
         raise Malformed("must fit 64 bits") from None
 
