@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_before_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_before_delay, wait_exponential, wait_random
 
 from rustok_iggy_connector.errors import RustokIggyError
 
@@ -40,11 +40,15 @@ class RetryPolicy:
         retrying = AsyncRetrying(
             sleep=sleep,
             stop=stop_before_delay(self.max_elapsed - self.initial_delay),
-            wait=wait_exponential_jitter(initial=2 * self.initial_delay, max=self.max_delay, jitter=self.jitter),
+            wait=wait_exponential(multiplier=2 * self.initial_delay, max=self.max_delay) + wait_random(0, self.jitter),
             retry=retry_if_exception(_is_retryable),
             reraise=True,
         )
-        return await retrying(call)
+
+        async def attempt() -> _T:  # tenacity awaits only what is declared async, not what returns an awaitable
+            return await call()
+
+        return await retrying(attempt)
 
 
 def _is_retryable(error: BaseException) -> bool:
