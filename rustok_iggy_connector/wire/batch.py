@@ -212,8 +212,6 @@ def split_batches(data: Buffer, *, verify: bool = True) -> Iterator[Batch]:
     position = 0
     while position < len(view):
         end = position + BatchHeader.decode(view[position:]).length
-        if end > len(view):
-            raise RemoteProtocolError("batch is cut short")
         yield Batch.parse(view[position:end], verify=verify)
         position = end
 
@@ -272,8 +270,6 @@ def _walk_frames(view: memoryview, count: int, verify: bool) -> tuple[tuple[int,
             raise RemoteProtocolError("message frame is cut short")
         checksum, delta, headers_length, payload_length, reserved = unpack(view, position)
         next_position = position + FRAME_HEADER_BYTES + headers_length + payload_length
-        if next_position > end:
-            raise RemoteProtocolError("message frame is cut short")
         if delta != expected_delta or reserved:
             raise RemoteProtocolError("offsets of a batch are not consecutive, or reserved bytes of a frame not zero")
         if verify and digest(view[position + _CHECKSUM_BYTES : next_position]) != checksum:

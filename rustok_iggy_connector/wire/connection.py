@@ -4,16 +4,17 @@
     server.receive_data(chunk)
     while isinstance(frame := server.next_frame(), RequestFrame): ...
 
-`next_frame` says NEED_DATA when the bytes so far end inside a frame and CLOSED after `receive_eof`. Frame sizes are
-checked as soon as the header is there, before room is made for the body. After an error a connection gives the same
+`next_frame` says NEED_DATA when the bytes so far end inside a frame and CLOSED after `receive_eof`. A header is checked
+as soon as it is there, its size first, before room is made for the body. After an error a connection gives the same
 error again: what follows a broken frame cannot be trusted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Literal
+from typing import Final, Generic, Literal, TypeVar
 
 from xxhash import xxh3_64_intdigest
 
@@ -72,57 +73,67 @@ class EvictionFrame:
     header: EvictionHeader
 
 
-class _FrameBuffer:
-    """Cuts a byte stream into header and body, whatever pieces it arrives in.
+_Header = TypeVar("_Header")
 
-    Bytes are copied twice: in, and out as one frame. A bytearray gives up its front without moving the rest.
+
+class _Connection(Generic[_Header]):
+    """What both ends share: a byte stream cut into headers and bodies, whatever pieces it arrives in.
+
+    Bytes are copied twice: in, and out as one body. A bytearray gives up its front without moving the rest.
     """
 
-    __slots__ = ("_data", "_eof", "_error", "_kinds", "_limit", "_needed")
+    __slots__ = ("_data", "_decode_header", "_eof", "_error", "_header", "_limit", "_size")
 
-    def __init__(self, limit: int, kinds: frozenset[int]) -> None:
+    def __init__(self, limit: int, decode_header: Callable[[bytes], _Header]) -> None:
         self._data = bytearray()
         self._limit = limit
-        self._kinds = kinds
-        self._needed = HEADER_BYTES
+        self._decode_header = decode_header
+        self._header: _Header | None = None
+        self._size = HEADER_BYTES
         self._eof = False
         self._error: str | None = None
 
-    def __len__(self) -> int:
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes received and not yet taken as frames; stop reading from a peer that is far ahead."""
         return len(self._data)
 
     def receive_data(self, data: Buffer) -> None:
+        """Bytes as they came. Raises LocalProtocolError after `receive_eof`."""
         if self._eof:
             raise LocalProtocolError("data after the end of the stream")
         if self._error is None:
             self._data += data
 
     def receive_eof(self) -> None:
+        """The peer will send no more."""
         self._eof = True
 
-    def next_bytes(self) -> tuple[bytes, bytes] | NoFrame:
-        """Header and body of the next frame."""
+    def _next_parts(self) -> tuple[_Header, bytes] | NoFrame:
+        """Header and body of the next frame. Raises RemoteProtocolError, and from then on the same again."""
         if self._error is not None:
             raise RemoteProtocolError(self._error)
-        if len(self._data) >= HEADER_BYTES and self._needed == HEADER_BYTES:
-            self._needed = self._checked_size()
-        if len(self._data) < self._needed:
+        try:
+            return self._cut()
+        except RemoteProtocolError as error:
+            self._error = str(error)
+            self._data.clear()
+            raise
+
+    def _cut(self) -> tuple[_Header, bytes] | NoFrame:
+        if self._header is None and len(self._data) >= HEADER_BYTES:
+            self._size = self._checked_size()
+            self._header = self._decode_header(bytes(self._data[:HEADER_BYTES]))
+        if self._header is None or len(self._data) < self._size:
             return self._no_frame()
         with memoryview(self._data) as view:
-            frame = bytes(view[:HEADER_BYTES]), bytes(view[HEADER_BYTES : self._needed])
-        del self._data[: self._needed]
-        self._needed = HEADER_BYTES
-        return frame
-
-    def fail(self, problem: str) -> None:
-        """Remember what broke the stream and drop what is left of it."""
-        self._error = problem
-        self._data.clear()
+            parts = self._header, bytes(view[HEADER_BYTES : self._size])
+        del self._data[: self._size]
+        self._header = None
+        return parts
 
     def _checked_size(self) -> int:
-        size, kind = peek_size_and_kind(self._data)
-        if kind not in self._kinds:
-            raise RemoteProtocolError(f"frame of kind {kind}: not the Iggy protocol of this generation")
+        size, _ = peek_size_and_kind(self._data)
         if not HEADER_BYTES <= size <= self._limit:
             raise RemoteProtocolError(f"frame of {size} bytes where {HEADER_BYTES} to {self._limit} are allowed")
         return size
@@ -135,49 +146,27 @@ class _FrameBuffer:
         return CLOSED
 
 
-class _Connection:
-    """What both ends share: feeding bytes in."""
-
-    __slots__ = ("_buffer",)
-
-    def __init__(self, limit: int, kinds: frozenset[int]) -> None:
-        self._buffer = _FrameBuffer(limit, kinds)
-
-    @property
-    def buffered_bytes(self) -> int:
-        """Bytes received and not yet taken as frames; stop reading from a peer that is far ahead."""
-        return len(self._buffer)
-
-    def receive_data(self, data: Buffer) -> None:
-        """Bytes as they came. Raises LocalProtocolError after `receive_eof`."""
-        self._buffer.receive_data(data)
-
-    def receive_eof(self) -> None:
-        """The peer will send no more."""
-        self._buffer.receive_eof()
-
-
-class ServerConnection(_Connection):
+class ServerConnection(_Connection[RequestHeader]):
     """The server's end: requests in, replies and evictions out."""
 
     __slots__ = ()
 
     def __init__(self, *, max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
-        super().__init__(max_request_bytes, frozenset({FrameKind.REQUEST}))
+        super().__init__(max_request_bytes, RequestHeader.decode)
 
     def next_frame(self) -> RequestFrame | NoFrame:
         """The next whole request, its body not decoded. Raises RemoteProtocolError."""
-        try:
-            frame = self._buffer.next_bytes()
-            if isinstance(frame, Signal):
-                return frame
-            return RequestFrame(RequestHeader.decode(frame[0]), frame[1])
-        except RemoteProtocolError as error:
-            self._buffer.fail(str(error))
-            raise
+        parts = self._next_parts()
+        return parts if isinstance(parts, Signal) else RequestFrame(*parts)
 
 
-class ClientConnection(_Connection):
+def _decode_answer(data: bytes) -> ReplyHeader | EvictionHeader:
+    if peek_size_and_kind(data)[1] == FrameKind.EVICTION:
+        return EvictionHeader.decode(data)
+    return ReplyHeader.decode(data)
+
+
+class ClientConnection(_Connection[ReplyHeader | EvictionHeader]):
     """The client's end: numbered requests out, replies and evictions in.
 
     `client` is the session's id, 128 bits and not 0; the caller makes it up. Replies come in the order of the
@@ -191,7 +180,7 @@ class ClientConnection(_Connection):
     ) -> None:
         if not client:
             raise LocalProtocolError("a client id of 0")
-        super().__init__(max_reply_bytes, frozenset({FrameKind.REPLY, FrameKind.EVICTION}))
+        super().__init__(max_reply_bytes, _decode_answer)
         self._client = client
         self._max_request_bytes = max_request_bytes
         self._session = 0
@@ -202,16 +191,11 @@ class ClientConnection(_Connection):
 
     def next_frame(self) -> ReplyFrame | EvictionFrame | NoFrame:
         """The next whole frame, its body not decoded. Raises RemoteProtocolError."""
-        try:
-            frame = self._buffer.next_bytes()
-            if isinstance(frame, Signal):
-                return frame
-            if peek_size_and_kind(frame[0])[1] == FrameKind.EVICTION:
-                return EvictionFrame(EvictionHeader.decode(frame[0]))
-            return ReplyFrame(ReplyHeader.decode(frame[0]), frame[1])
-        except RemoteProtocolError as error:
-            self._buffer.fail(str(error))
-            raise
+        parts = self._next_parts()
+        if isinstance(parts, Signal):
+            return parts
+        header, body = parts
+        return EvictionFrame(header) if isinstance(header, EvictionHeader) else ReplyFrame(header, body)
 
     def send(self, request: Message) -> bytes:
         """The frame of this request, one of COMMANDS. Raises LocalProtocolError."""

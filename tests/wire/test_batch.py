@@ -1,5 +1,7 @@
 """Batches: what is built parses back, what is stamped or sliced is still true, and no flipped bit goes unseen."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from rustok_iggy_connector.wire.batch import (
     FRAME_HEADER_BYTES,
     MAX_TIMESTAMP_DELTA,
     Batch,
+    BatchHeader,
     NewMessage,
     StoredMessage,
     build_batch,
@@ -157,6 +160,38 @@ def test_a_count_that_cannot_be_is_refused_before_the_frames_are_walked() -> Non
     data[48:52] = b"\xff\xff\xff\xff"
     with pytest.raises(RemoteProtocolError, match="cannot hold"):
         Batch.parse(data, verify=False)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_the_length_is_the_batchs_own(verify: bool) -> None:
+    whole = build_batch([NewMessage(id=1, payload=b"x")])
+    for length in (0, BATCH_HEADER_BYTES - 1, len(whole) - 1, len(whole) + 1, 2**64 - 1):
+        wrong = replace(BatchHeader.decode(whole), length=length).encode() + whole[BATCH_HEADER_BYTES:]
+        with pytest.raises(RemoteProtocolError, match="length"):
+            Batch.parse(wrong, verify=verify)
+        with pytest.raises(RemoteProtocolError):
+            list(split_batches(wrong, verify=verify))
+
+
+def test_a_batch_is_no_shorter_than_its_header() -> None:
+    wrong = BatchHeader(origin_timestamp=0, length=BATCH_HEADER_BYTES - 1, checksum=0, count=0).encode()
+    with pytest.raises(RemoteProtocolError, match="smaller"):
+        BatchHeader.decode(wrong)
+
+
+def test_reserved_bytes_of_a_frame_are_zero_also_when_checksums_are_not_asked_for() -> None:
+    for position in range(40, FRAME_HEADER_BYTES):
+        whole = bytearray(build_batch([NewMessage(id=1, payload=b"x")]))
+        whole[BATCH_HEADER_BYTES + position] = 1
+        with pytest.raises(RemoteProtocolError, match="reserved"):
+            Batch.parse(whole, verify=False)
+
+
+def test_the_frames_fill_the_batch() -> None:
+    whole = build_batch([NewMessage(id=1, payload=b"x")])
+    longer = replace(BatchHeader.decode(whole), length=len(whole) + 5).encode() + whole[BATCH_HEADER_BYTES:] + bytes(5)
+    with pytest.raises(RemoteProtocolError, match="fill"):
+        Batch.parse(longer, verify=False)
 
 
 def test_offsets_inside_a_batch_are_consecutive() -> None:

@@ -1,5 +1,6 @@
 """Both ends of a connection: any split of the stream gives the same frames; requests are numbered as the wheel does."""
 
+import contextlib
 import struct
 from itertools import pairwise
 
@@ -108,10 +109,35 @@ def test_frames_before_the_end_of_the_stream_still_come_out() -> None:
 
 
 @given(garbage=st.binary(min_size=HEADER_BYTES, max_size=2 * HEADER_BYTES))
-def test_garbage_is_an_error_on_both_ends(garbage: bytes) -> None:
+def test_garbage_gives_nothing_but_the_one_error(garbage: bytes) -> None:
     for end in (ServerConnection(), ClientConnection(client=1)):
         end.receive_data(garbage)
+        # Random bytes may happen to be a header; then the rest of its frame is waited for.
+        with contextlib.suppress(RemoteProtocolError):
+            drained(end)
+
+
+@pytest.mark.parametrize("stranger", [b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x02", b"\x00", b"\xff", b"\x05"])
+def test_what_is_not_this_protocol_is_refused_at_the_first_header(stranger: bytes) -> None:
+    for end in (ServerConnection(), ClientConnection(client=1)):
+        end.receive_data((stranger * HEADER_BYTES)[:HEADER_BYTES])
         with pytest.raises(RemoteProtocolError):
+            end.next_frame()
+
+
+def test_a_broken_header_is_refused_before_its_body_is_waited_for() -> None:
+    header = bytearray(RequestHeader(size=HEADER_BYTES + 9, client=1, operation=Operation.NOT_REPLICATED).encode())
+    header[70] = 1
+    end = ServerConnection()
+    end.receive_data(header)
+    with pytest.raises(RemoteProtocolError, match="reserved"):
+        end.next_frame()
+
+
+def test_a_request_is_not_an_answer_nor_an_answer_a_request() -> None:
+    for end, stream in ((ServerConnection(), ANSWERS), (ClientConnection(client=1), REQUESTS)):
+        end.receive_data(stream[0])
+        with pytest.raises(RemoteProtocolError, match="frame kind"):
             end.next_frame()
 
 
@@ -123,10 +149,8 @@ def test_a_changed_header_byte_gives_a_frame_or_more_or_the_one_error(
     data[position] = value
     for end in (ServerConnection(), ClientConnection(client=1)):
         end.receive_data(data)
-        try:
+        with contextlib.suppress(RemoteProtocolError):
             drained(end)
-        except RemoteProtocolError:
-            continue
 
 
 @pytest.mark.parametrize("size", [0, 255, 64 * 1024 * 1024 + 1, 2**32 - 1])
