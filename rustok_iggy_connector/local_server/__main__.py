@@ -141,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; gives its exit code."""
     options = parse_arguments(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    os.umask(0o077)  # messages and credentials are the owner's only
     try:
         with DataDirectory(options.data_dir) as directory:
             serve(options, directory)

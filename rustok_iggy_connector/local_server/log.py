@@ -32,9 +32,9 @@ from rustok_iggy_connector.wire.batch import Batch
 from rustok_iggy_connector.wire.codes import Status
 from rustok_iggy_connector.wire.primitives import PollingStrategy, StrategyKind
 
-POLL_BYTES: Final = 256 << 20
-"""A poll reply ends with the batch that reaches this size. The protocol bounds polls by their count only, and 1000
-messages of 64 MB are more than any memory; clients take replies of 512 MiB."""
+POLL_BYTES: Final = 64 << 20
+"""A poll reply ends with the batch that reaches this size, which is that of the largest request. The protocol bounds polls
+by their count only, and 1000 messages of 64 MB are more than any memory: the next poll gets the rest."""
 
 LogWrite: TypeAlias = Append | SetOffset | TrimLog
 

@@ -33,6 +33,9 @@ TICK_INTERVAL: Final = 0.5
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that clients have to read their last replies when the server stops."""
 
+CLOSE_INTERVAL: Final = 0.01
+"""Seconds between two looks at what a stop waits for."""
+
 
 class ListenError(Exception):
     """The address cannot be listened on; the text says why."""
@@ -193,7 +196,6 @@ class Server:
         self._stopped = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._paused_for_room: set[Connection] = set()
-        self._quiet = asyncio.Event()
         self._failure: Exception | None = None
         self.broker = make_broker(self)
         self.dispatcher = Dispatcher(self.broker)
@@ -219,7 +221,14 @@ class Server:
     async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> str:
         """Open the port; gives the address with the real port. Raises ListenError."""
         try:
-            self._listener = await self._loop.create_server(partial(Connection, self), host, port, ssl=tls, backlog=512)
+            self._listener = await self._loop.create_server(
+                partial(Connection, self),
+                host,
+                port,
+                ssl=tls,
+                ssl_handshake_timeout=self.limits.frame_timeout if tls else None,
+                backlog=512,
+            )
         except OSError as error:
             raise ListenError(error.strerror or str(error)) from error
         address = self._listener.sockets[0].getsockname()
@@ -276,11 +285,9 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """The connection is gone."""
         self._connections.discard(connection)
-        self._quiet.set()
 
     def answered(self) -> None:
-        """A request has been answered: others may find room now, and a stop may go on."""
-        self._quiet.set()
+        """A request has been answered: others may find room now."""
         if self._paused_for_room and self.has_room:
             paused, self._paused_for_room = self._paused_for_room, set()
             for connection in paused:
@@ -305,7 +312,7 @@ class Server:
     def _on_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         logger.error("%s", context.get("message"), exc_info=error)
-        if isinstance(error, Exception) and "protocol" not in context:
+        if isinstance(error, Exception) and "handle" in context:
             self._failure = error
             self.stop()
 
@@ -313,25 +320,24 @@ class Server:
         if self._listener is not None:
             self._listener.close()
         self._stopped.set()
-        await self._until(lambda: self.broker.commits.is_idle and self._is_answered(), self.limits.drain_timeout)
+        await self._until(self._is_answered, self.limits.drain_timeout)
         for connection in list(self._connections):
             connection.close()
         await self._until(lambda: not self._connections, CLOSE_TIMEOUT)
         for connection in list(self._connections):
             connection.drop("it did not read its replies before the server stopped")
+        # Members that went with their connections have changed their groups.
+        await self._until(lambda: self.broker.commits.is_idle, CLOSE_TIMEOUT)
         self._hashing.shutdown(wait=False, cancel_futures=True)
 
     def _is_answered(self) -> bool:
-        return not any(session.under_way for session in self.broker.sessions.values())
+        return self.broker.commits.is_idle and not any(session.under_way for session in self.broker.sessions.values())
 
     async def _until(self, condition: Callable[[], bool], timeout: float) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                while self._failure is None and not condition():
-                    self._quiet.clear()
-                    await self._quiet.wait()
-        except TimeoutError:
-            logger.warning("stopping without waiting any longer")
+        """Only while stopping, so it looks instead of being told."""
+        give_up = self._loop.time() + timeout
+        while self._failure is None and not condition() and self._loop.time() < give_up:
+            await asyncio.sleep(CLOSE_INTERVAL)  # noqa: ASYNC110 - an event would be set at every reply of a server's life
 
 
 async def run_server(

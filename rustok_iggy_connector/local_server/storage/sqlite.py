@@ -151,6 +151,14 @@ class SqliteStorage(Storage):
         self._last_commit_seconds = self._clock() - start
         return error
 
+    def _write_in_thread(self, writes: Sequence[Write]) -> StorageError | None:
+        """The thread's outermost frame: whatever happens, somebody waits for an answer."""
+        try:
+            with self._writing:
+                return self._timed_write(writes)
+        except Exception as error:  # noqa: BLE001 - see above
+            return StorageError(f"{self._path}: {type(error).__name__}: {error}")
+
     def _write_until_closed(self) -> None:
         """The writing thread. None in the queue only wakes it up: to sweep, or to find that it is over."""
         while True:
@@ -162,9 +170,7 @@ class SqliteStorage(Storage):
                 continue
             if group is not None:
                 writes, done = group
-                with self._writing:
-                    error = self._timed_write(writes)
-                self._deliver(partial(done, error))
+                self._deliver(partial(done, self._write_in_thread(writes)))
             elif self._closed:
                 self._writer.close()
                 return

@@ -54,6 +54,9 @@ class Writer:
         except sqlite3.Error as error:
             self._roll_back()
             return translated(error, self._path)
+        except BaseException:
+            self._roll_back()
+            raise
         if any(isinstance(write, DropLog | TrimLog) for write in writes):
             self._swept_to = 0
             self.has_garbage = True
