@@ -25,7 +25,9 @@ def section(package: str) -> str:
 
 
 def first_sentence(value: object) -> str:
-    """Up to the first full stop or paragraph. Values other than classes and functions are shown as their type."""
+    """Up to the first full stop or paragraph. Numbers are shown as they are, other constants as their type."""
+    if isinstance(value, int):
+        return f"{value:,}"
     if not (inspect.isclass(value) or inspect.isroutine(value)):
         return f"a value of type {type(value).__name__}"
     paragraph = (inspect.getdoc(value) or "").partition("\n\n")[0]
