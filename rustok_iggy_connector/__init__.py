@@ -13,6 +13,7 @@ from rustok_iggy_connector.connector import (
     MessageSubscriber,
     TopologyAdmin,
 )
+from rustok_iggy_connector.embedded import EmbeddedConnector
 from rustok_iggy_connector.errors import (
     STATUS_ERRORS,
     AlreadyExistsError,
@@ -42,6 +43,8 @@ from rustok_iggy_connector.errors import (
     TransientServerError,
     UnsupportedOptionError,
 )
+from rustok_iggy_connector.factory import open_connector
+from rustok_iggy_connector.memory import InMemoryConnector, MemoryServer
 from rustok_iggy_connector.models import (
     MAX_HEADERS_BYTES,
     MAX_PARTITIONS,
@@ -63,6 +66,8 @@ from rustok_iggy_connector.models import (
     TopicInfo,
     TopicSpec,
 )
+from rustok_iggy_connector.remote import RemoteConnector
+from rustok_iggy_connector.retry import RetryPolicy
 
 __all__ = [
     "MAX_HEADERS_BYTES",
@@ -83,14 +88,17 @@ __all__ = [
     "ConnectorStatistics",
     "DataDirInUseError",
     "Durability",
+    "EmbeddedConnector",
     "EmbeddedConnectorConfig",
     "Engine",
     "GroupInfo",
     "IggyConnector",
+    "InMemoryConnector",
     "IncompatibleServerError",
     "InvalidRequestError",
     "LimitExceededError",
     "LocalProtocolError",
+    "MemoryServer",
     "MessageSubscriber",
     "NotAssignedError",
     "NotFoundError",
@@ -102,9 +110,11 @@ __all__ = [
     "PublishConfirmation",
     "PublishRequest",
     "ReceivedMessage",
+    "RemoteConnector",
     "RemoteConnectorConfig",
     "RemoteProtocolError",
     "RequestTimeoutError",
+    "RetryPolicy",
     "RustokIggyError",
     "ServerError",
     "ServerExitedError",
@@ -120,4 +130,5 @@ __all__ = [
     "TopologyAdmin",
     "TransientServerError",
     "UnsupportedOptionError",
+    "open_connector",
 ]

@@ -42,12 +42,14 @@ from rustok_iggy_connector.errors import (
     ConnectorError,
     RemoteProtocolError,
     RequestTimeoutError,
+    RustokIggyError,
     ServerError,
     ServerUnreachableError,
 )
 from rustok_iggy_connector.models import PublishBatch, ReceivedMessage
 from rustok_iggy_connector.refusals import refusal
-from rustok_iggy_connector.wire.codes import Command, Status
+from rustok_iggy_connector.wire.codes import Status
+from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, COMMANDS, Message
 from rustok_iggy_connector.wire.primitives import ConsumerKind, PollingStrategy, StrategyKind
 
 LET_GO_PAUSE = 0.05
@@ -119,10 +121,15 @@ class SdkClient(Client):
     def usable(self) -> bool:
         return self._wheel is not None
 
-    async def request(self, command: Command, body: bytes, *, subject: str) -> bytes:
+    async def request(self, request: Message, *, subject: str) -> Message | None:
         wheel = self._living()
-        name = command.name.lower()
-        return await self._answer(lambda: wheel.send_binary_request(int(command), body), name, subject)
+        command = COMMAND_OF_REQUEST[type(request)]
+        body = request.encode()
+        answer = await self._answer(
+            lambda: wheel.send_binary_request(int(command), body), command.name.lower(), subject
+        )
+        spec = COMMANDS[command]
+        return None if spec.may_be_empty and not answer else spec.reply.decode(answer)
 
     async def send(self, batch: PublishBatch, *, subject: str) -> int:
         wheel = self._living()
@@ -192,10 +199,10 @@ class SdkClient(Client):
             )
         if future.cancelled():
             raise ConnectorClosedError(f"the session with {self._address} was closed while {command} was under way")
-        error = future.exception()
-        if error is None:
+        failure = future.exception()
+        if failure is None:
             return future.result()
-        raise self._error(error, command, subject) from error
+        raise self._error(failure, command, subject) from failure
 
     def _finished(self, future: asyncio.Future[Any]) -> None:
         self._under_way.discard(future)
@@ -243,9 +250,9 @@ async def open_client(
             f"overloaded, not an Iggy server, or one of another generation than this client",
             addresses=[address],
         )
-    error = future.exception()
-    if error is not None:
-        raise _cannot_open(str(error), address, tls) from error
+    failure = future.exception()
+    if failure is not None:
+        raise _cannot_open(str(failure), address, tls) from failure
     return SdkClient(wheel, address=address, timeout=timeout)
 
 
@@ -267,7 +274,7 @@ def _settings(address: str, login: Login, tls: TlsSettings | None) -> apache_igg
     )
 
 
-def _cannot_open(text: str, address: str, tls: TlsSettings | None) -> ConnectorError:
+def _cannot_open(text: str, address: str, tls: TlsSettings | None) -> RustokIggyError:
     status = status_of(text)
     if status == CANNOT_CONNECT:
         doubt = ", or TLS was not agreed on (its certificate, its name, or no TLS there)" if tls else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.connector import TopologyAdmin
-from rustok_iggy_connector.errors import InvalidRequestError, UnsupportedOptionError
+from rustok_iggy_connector.errors import InvalidRequestError, NotFoundError, UnsupportedOptionError
 from rustok_iggy_connector.models import CommittedOffset, GroupInfo, StreamInfo, TopicInfo, TopicSpec
 from rustok_iggy_connector.names import check_names, group_of, topic_of
 from rustok_iggy_connector.sessions import Session
@@ -65,7 +66,7 @@ class SessionAdmin(TopologyAdmin):
     async def create_stream(self, stream: str) -> None:
         check_names(stream=stream)
         request = streams.CreateStream(name=stream)
-        await self._session.run(lambda client: client.tell(request, subject=f"stream {stream!r}"))
+        await self._session.run(lambda client: client.request(request, subject=f"stream {stream!r}"))
 
     async def create_topic(self, *, stream: str, spec: TopicSpec) -> None:
         check_names(stream=stream, topic=spec.name)
@@ -84,34 +85,34 @@ class SessionAdmin(TopologyAdmin):
 
     async def _create_topic(self, stream: str, spec: TopicSpec, options: tuple[Field, ...]) -> None:
         request = topics.CreateTopic(stream=stream, partitions_count=spec.partitions, name=spec.name, options=options)
-        await self._session.run(lambda client: client.tell(request, subject=topic_of(stream, spec.name)))
+        await self._session.run(lambda client: client.request(request, subject=topic_of(stream, spec.name)))
 
     async def update_topic(self, *, stream: str, spec: TopicSpec) -> None:
         check_names(stream=stream, topic=spec.name)
         request = topics.UpdateTopic(
             stream=stream, topic=spec.name, name=spec.name, options=tuple(retention_options(spec))
         )
-        await self._session.run(lambda client: client.tell(request, subject=topic_of(stream, spec.name)))
+        await self._session.run(lambda client: client.request(request, subject=topic_of(stream, spec.name)))
 
     async def create_group(self, *, stream: str, topic: str, group: str) -> None:
         check_names(stream=stream, topic=topic, group=group)
         request = groups.CreateGroup(stream=stream, topic=topic, name=group)
-        await self._session.run(lambda client: client.tell(request, subject=group_of(stream, topic, group)))
+        await self._session.run(lambda client: client.request(request, subject=group_of(stream, topic, group)))
 
     async def delete_group(self, *, stream: str, topic: str, group: str) -> None:
         check_names(stream=stream, topic=topic, group=group)
         request = groups.DeleteGroup(stream=stream, topic=topic, group=group)
-        await self._session.run(lambda client: client.tell(request, subject=group_of(stream, topic, group)))
+        await self._session.run(lambda client: client.request(request, subject=group_of(stream, topic, group)))
 
     async def delete_topic(self, *, stream: str, topic: str) -> None:
         check_names(stream=stream, topic=topic)
         request = topics.DeleteTopic(stream=stream, topic=topic)
-        await self._session.run(lambda client: client.tell(request, subject=topic_of(stream, topic)))
+        await self._session.run(lambda client: client.request(request, subject=topic_of(stream, topic)))
 
     async def delete_stream(self, stream: str) -> None:
         check_names(stream=stream)
         request = streams.DeleteStream(stream=stream)
-        await self._session.run(lambda client: client.tell(request, subject=f"stream {stream!r}"))
+        await self._session.run(lambda client: client.request(request, subject=f"stream {stream!r}"))
 
 
 async def _committed_offsets(client: Client, stream: str, topic: str, group: str) -> dict[int, CommittedOffset]:

@@ -5,22 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import TypeVar
 
+from rustok_iggy_connector.errors import RemoteProtocolError
 from rustok_iggy_connector.models import PublishBatch, ReceivedMessage
-from rustok_iggy_connector.wire.codes import Command
-from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, Message
+from rustok_iggy_connector.wire.commands import Message
 from rustok_iggy_connector.wire.primitives import Consumer, PollingStrategy
 
-
-class Reply(Protocol):
-    """A reply class of wire.commands."""
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self: ...
-
-
-ReplyT = TypeVar("ReplyT", bound=Reply)
+ReplyT = TypeVar("ReplyT", bound=Message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +42,8 @@ class Client(ABC):
     def usable(self) -> bool: ...
 
     @abstractmethod
-    async def request(self, command: Command, body: bytes, *, subject: str) -> bytes:
-        """Send a command (wire.commands encodes its body); the reply's body without the result section.
+    async def request(self, request: Message, *, subject: str) -> Message | None:
+        """Send any request of wire.commands but logins and sends; its reply, None when there is no such thing.
 
         `subject` is what errors say the request was about.
         """
@@ -69,10 +61,8 @@ class Client(ABC):
         """Log out and release everything. Idempotent, has a deadline of its own, raises nothing of the server's."""
 
     async def ask(self, request: Message, reply: type[ReplyT], *, subject: str) -> ReplyT | None:
-        """Send a request of wire.commands; its decoded reply, None when the server answers with nothing."""
-        body = await self.request(COMMAND_OF_REQUEST[type(request)], request.encode(), subject=subject)
-        return reply.decode(body) if body else None
-
-    async def tell(self, request: Message, *, subject: str) -> None:
-        """Send a request whose reply says no more than that it was done."""
-        await self.request(COMMAND_OF_REQUEST[type(request)], request.encode(), subject=subject)
+        """The same, for a request whose reply has this type."""
+        answer = await self.request(request, subject=subject)
+        if answer is not None and not isinstance(answer, reply):
+            raise RemoteProtocolError(f"{type(answer).__name__} in answer to {type(request).__name__}")
+        return answer

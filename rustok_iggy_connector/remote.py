@@ -118,6 +118,6 @@ async def _version(client: Client) -> str:
     try:
         stats = await client.ask(GetStats(), Stats, subject="the server")
     except PermissionDeniedError:
-        await client.tell(Ping(), subject="the server")
+        await client.request(Ping(), subject="the server")
         return UNKNOWN_VERSION
     return UNKNOWN_VERSION if stats is None else stats.iggy_server_version

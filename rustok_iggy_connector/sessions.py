@@ -54,8 +54,8 @@ class Session:
         failures = self._failures
         async with self._turn:
             client = self._client
-            if client is None or not client.usable or self._closed:
-                if self._failures != failures and self._failure is not None:
+            if client is None or not client.usable:
+                if self._failure is not None and self._failures > failures:
                     raise self._failure.with_traceback(None)
                 client = await self._open()
             return await self._counted(call, client)
@@ -64,8 +64,7 @@ class Session:
         """Make a call only if the session that joined is still there: a new one would not be a member."""
         async with self._turn:
             client = self._client
-            if self._closed:
-                raise closed()
+            self._check_open()
             if client is None or not client.usable:
                 raise NotAssignedError("the connection is gone and the membership with it: read the assignment again")
             return await self._counted(call, client)
@@ -88,15 +87,14 @@ class Session:
             raise
 
     async def _open(self) -> Client:
-        if self._closed:
-            raise closed()
+        self._check_open()
         self._opening = opening = asyncio.ensure_future(self._open_client(self._timeout))
         try:
             client = await opening
         except asyncio.CancelledError:
-            if self._closed and not _is_cancelled():
-                raise closed() from None
             opening.cancel()
+            if not _is_cancelled():
+                self._check_open()
             raise
         except ConnectorError as error:
             self._failures += 1
@@ -104,12 +102,18 @@ class Session:
             raise
         finally:
             self._opening = None
-        if self._closed:
+        try:
+            self._check_open()
+        except ConnectorClosedError:
             await client.close()
-            raise closed()
+            raise
         self._counters.reconnects += self._client is not None
         self._client = client
         return client
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed()
 
 
 def closed() -> ConnectorClosedError:

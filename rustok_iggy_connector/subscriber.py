@@ -59,7 +59,7 @@ class SessionSubscriber(MessageSubscriber):
 
         async def store(client: Client) -> None:
             try:
-                await client.tell(request, subject=self._partition(partition_id))
+                await client.request(request, subject=self._partition(partition_id))
             except NotFoundError as error:
                 await self._explain(client, partition_id, error)
 
@@ -152,7 +152,7 @@ class GroupMember(SessionSubscriber):
         subject = group_of(self._stream, self._topic, self._group)
         owned = await client.ask(sync, groups.Assignment, subject=subject)
         if owned is None:
-            await client.tell(
+            await client.request(
                 groups.JoinGroup(stream=self._stream, topic=self._topic, group=self._group), subject=subject
             )
             owned = await client.ask(sync, groups.Assignment, subject=subject)
