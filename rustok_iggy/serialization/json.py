@@ -25,7 +25,7 @@ from rustok_iggy.serialization.timestamp import format_timestamp, parse_timestam
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _PATH = re.compile(r" - at `\$?\.?([^`]*)`$")
 _EXPECTATION = re.compile(
-    r"(?:Expected `[^`]*`(?:, got `[^`]*`| (?:of length )?[<>]=? -?[\d.]+)?|Object missing required field `[^`]*`)"
+    r"Expected `[^`]*`(?:, got `[^`]*`| (?:of length )?[<>]=? -?[\d.]+)?|Object missing required field `[^`]*`"
 )
 
 
