@@ -110,8 +110,8 @@ class TopologyAdmin(ABC):
     async def create_topic(self, *, stream: str, spec: TopicSpec) -> None:
         """Create the topic with the durability asked for.
 
-        A server that does not know the durability option but can sync every append (`enforce_fsync`) is told to, which
-        keeps the promise of `persisted`. Raises UnsupportedOptionError when neither is known.
+        A server that does not know the durability option but can write and sync every batch at once (`enforce_fsync`,
+        `messages_required_to_save`) is told to, which keeps the promise of `persisted`. Raises UnsupportedOptionError when neither is known.
         """
 
     @abstractmethod

@@ -6,7 +6,11 @@
     segment_size                  u64   bytes
     durability                    text  persisted | replicated; 0.9.0 and later, fixed at creation
     consumer_offset_durability    text  the same for stored offsets
-    enforce_fsync                 bool  sync every append; builds before 0.9.0, the same promise as persisted
+    enforce_fsync                 bool  sync every write to a segment; builds before 0.9.0
+    messages_required_to_save     u32   messages gathered in memory before they are written; builds before 0.9.0
+
+The last two keep the promise of persisted only together: with enforce_fsync alone up to 1023 acknowledged messages of a
+partition are still in memory, and 100 of 100 were lost to a kill −9.
 
 Source: the server's option catalogue (describe_options) of both builds, and the recorded session.
 """
@@ -30,7 +34,7 @@ def durability_options(durability: Durability) -> tuple[tuple[Field, ...], ...]:
         Field.text("durability", durability.value),
     )
     if durability is Durability.PERSISTED:
-        return (asked, (Field.boolean("enforce_fsync", True),))
+        return (asked, (Field.boolean("enforce_fsync", True), Field.u32("messages_required_to_save", 1)))
     # What a server without the option does is what replicated promises.
     return (asked, ())
 
@@ -42,7 +46,8 @@ def durability_in_force(options: Iterable[Field]) -> Durability | None:
         text = found[b"durability"].decode(errors="replace")
         return Durability(text) if text in set(Durability) else None
     if b"enforce_fsync" in found:
-        return Durability.PERSISTED if any(found[b"enforce_fsync"]) else Durability.REPLICATED
+        gathered = int.from_bytes(found.get(b"messages_required_to_save", b""), "little")
+        return Durability.PERSISTED if any(found[b"enforce_fsync"]) and gathered == 1 else Durability.REPLICATED
     return None
 
 
