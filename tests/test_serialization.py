@@ -217,6 +217,16 @@ def test_a_failing_upcaster_is_a_decode_error_that_quotes_nothing(serializer: Ev
     assert "77" not in str(caught.value)
 
 
+def test_upcasters_that_end_in_another_class_are_a_decode_error(serializer: EventSerializer) -> None:
+    catalog = EventCatalog("shop")
+    catalog.event("refund.made", version=2, name="Refund")(type("Refund", (RefundV2,), {}))
+    catalog.upcaster("refund.made", version=1, schema=RefundV1)(lambda old: old)
+    old_catalog, old_class = refunds(version=1)
+    data = type(serializer)(old_catalog).encode(EventEnvelope.new(TENANT, old_class(cents=5)))
+    with pytest.raises(DecodeError, match="its upcasters end in RefundV1"):
+        type(serializer)(catalog).decode(data)
+
+
 def test_a_broken_upcaster_chain_is_found_when_the_serializer_is_made(serializer: EventSerializer) -> None:
     catalog = EventCatalog("shop")
     catalog.event("refund.made", version=3, name="Refund")(type("Refund", (RefundV2,), {}))
