@@ -5,12 +5,13 @@
 One event per changed file of each commit, in commit order; the tenant is the top-level folder. A consumer group builds
 totals per tenant. Then git is asked again, by another of its commands, and every total and every tenant's order must
 agree. Merges have no changes of their own here, and a rename is a removal and an addition: what git counts with
---no-merges --no-renames. Exit status: 0 when all agrees, 1 when something differs, 2 when there is nothing to read.
+--no-merges --no-renames. Exit status: 0 when all agrees, 1 when something differs, 2 when it could not be done.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,9 @@ from pathlib import Path
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
+import structlog
 
-from rustok_iggy import DeliveryContext, EventCatalog, EventEnvelope, IggyConfig, IggyTransport
+from rustok_iggy import DeliveryContext, EventCatalog, EventEnvelope, IggyConfig, IggyTransport, RustokIggyError
 
 BATCH = 1000
 """Events published together; more would only wait for one another."""
@@ -47,17 +49,17 @@ class FileChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class Tally:
-    """What happened in one folder; `commits` has the commit of each change, in the order it was seen."""
+    """What happened in one folder; `order` has the commit and path of each change, as they came."""
 
     files: int = 0
     binary: int = 0
     added: int = 0
     removed: int = 0
-    commits: list[int] = field(default_factory=list, repr=False)
+    order: list[tuple[int, str]] = field(default_factory=list, repr=False)
 
-    def count(self, commit: int, added: int | None, removed: int | None) -> None:
+    def count(self, commit: int, path: str, added: int | None, removed: int | None) -> None:
         self.files += 1
-        self.commits.append(commit)
+        self.order.append((commit, path))
         if added is None or removed is None:
             self.binary += 1
         else:
@@ -72,8 +74,8 @@ class Tally:
 class Totals(dict[str, Tally]):
     """Folder → tally."""
 
-    def count(self, folder: str, commit: int, added: int | None, removed: int | None) -> None:
-        self.setdefault(folder, Tally()).count(commit, added, removed)
+    def count(self, folder: str, commit: int, path: str, added: int | None, removed: int | None) -> None:
+        self.setdefault(folder, Tally()).count(commit, path, added, removed)
 
     @property
     def files(self) -> int:
@@ -86,13 +88,22 @@ class HistoryError(Exception):
 
 # What the user's own configuration must not change.
 GIT = ("git", "-c", "log.showRoot=true", "-c", "log.showSignature=false", "-c", "diff.external=")
+HAS_COMMITS = ("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 DIFF = ("--no-renames", "--numstat", "-z", "--no-ext-diff", "--no-textconv")
 
 
-async def changes(repository: Path) -> AsyncIterator[FileChanged]:
+@dataclass(frozen=True)
+class Repository:
+    """One to read; `name` tells it from the others."""
+
+    path: Path
+    name: str
+
+
+async def changes(repository: Repository) -> AsyncIterator[FileChanged]:
     """The changes as `git log` tells them, oldest commit first."""
     git = await asyncio.create_subprocess_exec(
-        *GIT, "log", "--reverse", "--no-merges", "--format=%x02%H", *DIFF, cwd=repository, stdout=subprocess.PIPE
+        *GIT, "log", "--reverse", "--no-merges", "--format=%x02%H", *DIFF, cwd=repository.path, stdout=subprocess.PIPE
     )
     output = git.stdout
     if output is None:
@@ -104,14 +115,14 @@ async def changes(repository: Path) -> AsyncIterator[FileChanged]:
             continue
         added, removed, path = token.split(b"\t", 2)
         yield FileChanged(
-            folder=folder_of(repository, path),
+            folder=folder_of(repository.name, path),
             path=_text(path),
             commit=commit,
             added=_lines(added),
             removed=_lines(removed),
         )
     if await git.wait():
-        raise HistoryError(f"git log failed in {repository}")
+        raise HistoryError(f"git log failed in {repository.path}")
 
 
 async def _next_token(output: asyncio.StreamReader) -> bytes:
@@ -122,14 +133,14 @@ async def _next_token(output: asyncio.StreamReader) -> bytes:
         return end.partial
 
 
-def gits_own_totals(repository: Path) -> Totals:
+def gits_own_totals(repository: Repository) -> Totals:
     """The same history by other commands: git rev-list for the order, git diff-tree for the numbers."""
     listed = subprocess.run(
-        [*GIT, "rev-list", "--reverse", "--no-merges", "HEAD"], cwd=repository, stdout=subprocess.PIPE, check=True
+        [*GIT, "rev-list", "--reverse", "--no-merges", "HEAD"], cwd=repository.path, stdout=subprocess.PIPE, check=True
     ).stdout
     numbers = subprocess.run(
         [*GIT, "diff-tree", "--stdin", "--root", "-r", *DIFF],
-        cwd=repository,
+        cwd=repository.path,
         input=listed,
         stdout=subprocess.PIPE,
         check=True,
@@ -142,13 +153,13 @@ def gits_own_totals(repository: Path) -> Totals:
             commit = order[record]
         elif record:
             added, removed, path = record.split(b"\t", 2)
-            totals.count(folder_of(repository, path), commit, _lines(added), _lines(removed))
+            totals.count(folder_of(repository.name, path), commit, _text(path), _lines(added), _lines(removed))
     return totals
 
 
-def folder_of(repository: Path, path: bytes) -> str:
+def folder_of(repository: str, path: bytes) -> str:
     top, separator, _ = path.partition(b"/")
-    return f"{repository.name}/{_text(top) if separator else ROOT_FILES}"
+    return f"{repository}/{_text(top) if separator else ROOT_FILES}"
 
 
 def tenant_of(folder: str) -> UUID:
@@ -160,7 +171,9 @@ def _lines(number: bytes) -> int | None:
 
 
 def _text(path: bytes) -> str:
-    return path.decode("utf-8", "backslashreplace")
+    """A path as text that a terminal takes, whatever bytes it has; two paths never become one."""
+    text = path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 class Consumer:
@@ -176,12 +189,27 @@ class Consumer:
         event = envelope.event
         self.handled += 1
         self.strangers += envelope.tenant_id != tenant_of(event.folder)
-        self.totals.count(event.folder, event.commit, event.added, event.removed)
+        self.totals.count(event.folder, event.commit, event.path, event.added, event.removed)
 
 
-async def publish(transport: IggyTransport, repositories: Iterable[Path], progress: Progress) -> int:
-    """Publish every change of every repository, a batch at a time; returns how many."""
-    published = 0
+@dataclass
+class Published:
+    """How many events, and the seconds spent publishing them: without those that git took to tell them."""
+
+    events: int = 0
+    seconds: float = 0.0
+
+    async def send(self, transport: IggyTransport, batch: list[EventEnvelope]) -> None:
+        began = time.perf_counter()
+        results = await transport.publish_batch(batch)
+        results.raise_for_failures()
+        self.events += len(batch)
+        self.seconds += time.perf_counter() - began
+
+
+async def publish(transport: IggyTransport, repositories: Iterable[Repository], progress: Progress) -> Published:
+    """Publish every change of every repository, a batch at a time."""
+    published = Published()
     batch: list[EventEnvelope] = []
     tenants: dict[str, UUID] = {}
     for repository in repositories:
@@ -189,19 +217,13 @@ async def publish(transport: IggyTransport, repositories: Iterable[Path], progre
             tenant = tenants.get(change.folder) or tenants.setdefault(change.folder, tenant_of(change.folder))
             batch.append(EventEnvelope.new(tenant, change, actor_id=None))
             if len(batch) == BATCH:
-                published += await _confirmed(transport, batch)
-                progress.show(published=published)
+                await published.send(transport, batch)
+                progress.show(published=published.events)
                 batch = []
     if batch:
-        published += await _confirmed(transport, batch)
-    progress.show(published=published)
+        await published.send(transport, batch)
+    progress.show(published=published.events)
     return published
-
-
-async def _confirmed(transport: IggyTransport, batch: list[EventEnvelope]) -> int:
-    results = await transport.publish_batch(batch)
-    results.raise_for_failures()
-    return len(results)
 
 
 class Progress:
@@ -240,13 +262,12 @@ class Run:
     """What one run did."""
 
     consumer: Consumer
-    published: int
-    publish_seconds: float
-    total_seconds: float
+    published: Published
+    seconds: float
     lag: Mapping[int, int]
 
 
-async def run(config: IggyConfig, repositories: list[Path]) -> Run:
+async def run(config: IggyConfig, repositories: list[Repository]) -> Run:
     """Publish and consume at the same time, then wait until the group has committed everything."""
     consumer = Consumer()
     progress = Progress(consumer)
@@ -255,19 +276,18 @@ async def run(config: IggyConfig, repositories: list[Path]) -> Run:
         began = time.perf_counter()
         async with transport.consuming():
             published = await publish(transport, repositories, progress)
-            publish_seconds = time.perf_counter() - began
-            await settled(consumer, published, progress)
-            total_seconds = time.perf_counter() - began
+            await settled(consumer, published.events, progress)
+            seconds = time.perf_counter() - began
         progress.end()
         lag = await transport.lag(group="totals", topic="domain")
-    return Run(consumer, published, publish_seconds, total_seconds, lag)
+    return Run(consumer, published, seconds, lag)
 
 
 def differences(expected: Totals, outcome: Run) -> Iterator[str]:
     """Everything that does not agree with git, in words."""
     totals = outcome.consumer.totals
-    if outcome.published != expected.files:
-        yield f"git has {expected.files} changed files, {outcome.published} events were published"
+    if outcome.published.events != expected.files:
+        yield f"git has {expected.files} changed files, {outcome.published.events} events were published"
     if outcome.consumer.strangers:
         yield f"{outcome.consumer.strangers} events came under another tenant"
     for partition, behind in sorted(outcome.lag.items()):
@@ -277,8 +297,11 @@ def differences(expected: Totals, outcome: Run) -> Iterator[str]:
         theirs, ours = expected.get(folder, Tally()), totals.get(folder, Tally())
         if theirs.numbers != ours.numbers:
             yield f"{folder}: git says {theirs.numbers}, the stream {ours.numbers} (files, binary, added, removed)"
-        elif theirs.commits != ours.commits:
-            yield f"{folder}: the events did not come in commit order"
+        elif theirs.order != ours.order:
+            at = next(
+                index for index, pair in enumerate(zip(theirs.order, ours.order, strict=True)) if len({*pair}) > 1
+            )
+            yield f"{folder}: event {at} should be {theirs.order[at]} (commit, path), but {ours.order[at]} came"
 
 
 def table(totals: Totals) -> Iterator[str]:
@@ -289,7 +312,7 @@ def table(totals: Totals) -> Iterator[str]:
     rest = [tally.numbers for _, tally in rows[SHOWN_TENANTS:]]
     if rest:
         yield _row(f"… {len(rest)} more", [sum(column) for column in zip(*rest, strict=True)])
-    yield _row("all", [sum(column) for column in zip(*(tally.numbers for _, tally in rows), strict=True)])
+    yield _row("all", [sum(column) for column in zip((0,) * 4, *(tally.numbers for _, tally in rows), strict=True)])
 
 
 def _row(name: str, numbers: Iterable[int]) -> str:
@@ -297,45 +320,57 @@ def _row(name: str, numbers: Iterable[int]) -> str:
     return f"{name:<44.44} {files:>9,} {binary:>7,} {added:>11,} {removed:>11,}"
 
 
-def report(outcome: Run, engine: str) -> Iterator[str]:
+def report(outcome: Run) -> Iterator[str]:
+    events = outcome.published.events
     yield from table(outcome.consumer.totals)
     yield ""
     yield (
-        f"{outcome.published:,} events through {engine}: published at {outcome.published / outcome.publish_seconds:,.0f}"
-        f"/s, all handled after {outcome.total_seconds:.1f} s ({outcome.published / outcome.total_seconds:,.0f}/s), "
-        f"lag {sum(outcome.lag.values())}"
+        f"{events:,} events published at {events / max(outcome.published.seconds, 1e-9):,.0f}/s; "
+        f"read from git, published and handled at {events / max(outcome.seconds, 1e-9):,.0f}/s, "
+        f"in {outcome.seconds:.1f} s; lag {sum(outcome.lag.values())}"
     )
 
 
-def existing_histories(arguments: list[str]) -> list[Path]:
+def repositories_of(arguments: list[str]) -> list[Repository]:
     """The repositories to read. Raises HistoryError for one without a commit."""
-    repositories = [Path(argument).resolve() for argument in arguments or [str(Path(__file__).parent.parent)]]
-    for repository in repositories:
-        found = repository.is_dir() and subprocess.run(
-            [*GIT, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"], cwd=repository, stdout=subprocess.DEVNULL
-        )
-        if not found or found.returncode:
-            raise HistoryError(f"{repository} is not a git repository with at least one commit")
-    return repositories
+    paths = [Path(argument).resolve() for argument in arguments or [str(Path(__file__).parent.parent)]]
+    paths = list(dict.fromkeys(paths))
+    for path in paths:
+        if not path.is_dir() or subprocess.call([*GIT, *HAS_COMMITS], cwd=path, stdout=subprocess.DEVNULL):
+            raise HistoryError(f"{path} is not a git repository with at least one commit")
+    short = len({path.name for path in paths}) == len(paths)
+    return [Repository(path, path.name if short else str(path)) for path in paths]
 
 
 def main(arguments: list[str]) -> int:
+    # The server's own messages go where progress goes; the table stays alone.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
-        repositories = existing_histories(arguments)
+        repositories = repositories_of(arguments)
         with tempfile.TemporaryDirectory(prefix="commit-stream-") as data_dir:
-            config = IggyConfig(embedded={"data_dir": data_dir})
-            outcome = asyncio.run(run(config, repositories))
-    except HistoryError as error:
+            outcome = asyncio.run(run(IggyConfig(embedded={"data_dir": data_dir}), repositories))
+    except (HistoryError, RustokIggyError, TimeoutError) as error:
         print(error, file=sys.stderr)
+        return 2
+    except FileNotFoundError as error:
+        print(f"{error.filename} is needed, and is not installed", file=sys.stderr)
         return 2
     expected = Totals()
     for repository in repositories:
         expected.update(gits_own_totals(repository))
-    print("\n".join(report(outcome, "the embedded server")))
+    print("\n".join(report(outcome)))
     wrong = list(differences(expected, outcome))
-    print("\n".join(f"DIFFERS: {line}" for line in wrong) or "reconciled: every total and every tenant's order is git's")
+    print(
+        "\n".join(f"DIFFERS: {line}" for line in wrong) or "reconciled: every total and every tenant's order is git's"
+    )
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
