@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source_tree import PACKAGES, ROOT
+from tests.test_readme import code_blocks
 
 # A cold pip has to download the dependencies.
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(300)]
@@ -52,3 +53,11 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
 def test_every_public_name_is_in_the_installed_wheel(python: str, tmp_path: Path) -> None:
     output = run(python, "-I", str(ROOT / "tests" / "packaging" / "smoke.py"), cwd=tmp_path)
     assert "rustok_iggy: " in output
+
+
+def test_the_installed_wheel_publishes_and_consumes(python: str, tmp_path: Path) -> None:
+    """The README's example, over the embedded server that the wheel brings along."""
+    (example,) = code_blocks("python")
+    script = tmp_path / "example.py"
+    script.write_text(example, encoding="utf-8")
+    assert "billing 42.0 EUR" in run(python, "-I", str(script), cwd=tmp_path)
