@@ -43,7 +43,7 @@ def gather(
 ) -> dict[str, Any]:
     """Return all sources merged, still as plain values."""
     values: dict[str, Any] = {}
-    for file in _files(path, profile, environment, problems):
+    for file in _files(path, profile, environment):
         _merge(values, _resolved(_read(file, problems), environment, "", problems))
     _merge(values, _from_environment(environment, problems))
     _merge(values, dict(arguments))
@@ -110,9 +110,7 @@ def _choice(value: Any, choices: type[StrEnum], path: str, problems: list[str]) 
         return None
 
 
-def _files(
-    path: str | Path | None, profile: str | None, environment: Mapping[str, str], problems: list[str]
-) -> list[Path]:
+def _files(path: str | Path | None, profile: str | None, environment: Mapping[str, str]) -> list[Path]:
     if path is None:
         return []
     first = Path(path)

@@ -1,0 +1,71 @@
+"""publish_batch(): every envelope encoded before anything is sent, one submission per partition, a result for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from rustok_iggy.envelope import EventEnvelope
+from rustok_iggy.errors import SerializationError, ValidationError
+from rustok_iggy.outgoing import EnvelopeWriter
+from rustok_iggy.producer import Producer
+from rustok_iggy.publish_queue import PublishFailure, PublishStatus, predecessor_failure
+from rustok_iggy.publish_results import PublishResults, Share
+from rustok_iggy_connector import OutgoingMessage
+
+
+@dataclass(slots=True)
+class _Partition:
+    """What of the batch goes to one partition."""
+
+    indexes: list[int] = field(default_factory=list)
+    messages: list[OutgoingMessage] = field(default_factory=list)
+    tenants: list[UUID] = field(default_factory=list)
+
+
+async def publish_batch(
+    producer: Producer, writer: EnvelopeWriter, envelopes: Iterable[EventEnvelope]
+) -> PublishResults:
+    """See EventTransport.publish_batch. All is queued before the first await, so calls keep their order."""
+    producer.require_room()
+    given = list(envelopes)
+    failures: dict[int, PublishFailure] = {}
+    partitions = _written(writer, given, failures)
+    submitted = [
+        (place, part, producer.submit(part.messages, topic=place[0], partition_id=place[1], tenants=part.tenants))
+        for place, part in partitions.items()
+    ]
+    for _, _, submission in submitted:
+        await submission.settled
+    shares = [
+        Share(topic=topic, partition_id=partition_id, indexes=part.indexes, submission=submission)
+        for (topic, partition_id), part, submission in submitted
+    ]
+    return PublishResults([envelope.id for envelope in given], shares, failures)
+
+
+def _written(
+    writer: EnvelopeWriter, envelopes: list[EventEnvelope], failures: dict[int, PublishFailure]
+) -> dict[tuple[str, int], _Partition]:
+    """Encode all; what cannot be encoded fails, and holds back what its tenant has later in the batch."""
+    partitions: dict[tuple[str, int], _Partition] = {}
+    held_back: dict[UUID, UUID] = {}
+    for index, envelope in enumerate(envelopes):
+        tenant = envelope.tenant_id
+        if held_back and tenant in held_back:
+            failures[index] = predecessor_failure(held_back[tenant])
+            continue
+        try:
+            topic, partition_id, message = writer.write(envelope)
+        except (ValidationError, SerializationError) as error:
+            failures[index] = PublishFailure(PublishStatus.FAILED, error)
+            held_back[tenant] = envelope.id
+            continue
+        part = partitions.get((topic, partition_id))
+        if part is None:
+            part = partitions[topic, partition_id] = _Partition()
+        part.indexes.append(index)
+        part.messages.append(message)
+        part.tenants.append(tenant)
+    return partitions

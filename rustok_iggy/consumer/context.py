@@ -1,0 +1,51 @@
+"""What a handler is told about the delivery beside the envelope."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from rustok_iggy_connector import Position
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Fence(NamedTuple):
+    """Grows with every change of ownership: a host that stores it can refuse effects of an earlier owner.
+
+    Compare as a whole, per topic and partition. A group that is created again has a higher id.
+    """
+
+    group_id: int
+    generation: int
+    position: Position
+
+
+class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
+    """One attempt to hand one message to one handler. `attempt` starts at 1; `stored_at` in µs since 1970 UTC."""
+
+    group: str
+    group_id: int
+    generation: int
+    topic: str
+    partition_id: int
+    offset: int
+    stored_at: int
+    attempt: int = 1
+
+    @property
+    def position(self) -> Position:
+        """Where the message stands."""
+        return Position(self.topic, self.partition_id, self.offset)
+
+    @property
+    def fence(self) -> Fence:
+        """See Fence."""
+        return Fence(self.group_id, self.generation, self.position)
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the server stored the message."""
+        return EPOCH + timedelta(microseconds=self.stored_at)

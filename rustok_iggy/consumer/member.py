@@ -1,0 +1,268 @@
+"""One member of one group on one topic: asks every heartbeat what it owns, and consumes that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from rustok_iggy.consumer.assignment import Handover, changes, handover, may_begin
+from rustok_iggy.consumer.partition import PartitionConsumer, PartitionServices, is_transient
+from rustok_iggy.consumer.start import StartingPoint, starting_point
+from rustok_iggy.consumer.subscription import Start
+from rustok_iggy.consumer.watermark import Watermark
+from rustok_iggy_connector import AlreadyExistsError, Assignment, ConnectorError, IggyConnector, MessageSubscriber
+
+log = structlog.get_logger(__name__)
+
+NOBODY = Assignment(generation=0, partitions=())
+PAUSE_BETWEEN_ANSWERS = 0.02
+"""Seconds, when partitions ask for an answer before its time: an answer that never helps must not become a hot loop."""
+PAUSE_AFTER_FAILURE = 0.2
+"""Seconds until a server that did not answer is asked again; the connector waits longer by itself."""
+CANCELLED_HANDLERS_TIMEOUT = 2.0
+"""Seconds for handlers to end once they were cancelled; threads may need longer and are left alone then."""
+
+
+class GroupMember:
+    """Consumes one topic of `stream` as a member of a group. For one event loop; run() once."""
+
+    def __init__(
+        self,
+        connector: IggyConnector,
+        *,
+        stream: str,
+        start: Start | datetime,
+        services: PartitionServices,
+    ) -> None:
+        self._connector = connector
+        self._stream = stream
+        self._start = start
+        self._services = services
+        self._clock: Callable[[], float] = services.clock
+        self._subscriber: MessageSubscriber | None = None
+        self._consumers: dict[int, PartitionConsumer] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._handing_over: set[int] = set()
+        self._ending: dict[int, asyncio.Task[None]] = {}
+        self._generation = 0
+        self._asked_at = float("-inf")
+        self._asking = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._stopping = False
+        self._failure: Exception | None = None
+        self.group_id = 0
+
+    @property
+    def name(self) -> str:
+        """How logs and health call it."""
+        return f"{self._services.group}/{self._services.topic}"
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """What is consumed here now."""
+        return tuple(sorted(self._consumers))
+
+    @property
+    def subscriber(self) -> MessageSubscriber:
+        assert self._subscriber is not None, "asked before it joined"
+        return self._subscriber
+
+    def may_begin(self) -> bool:
+        """Whether the last answer is young enough to begin a delivery."""
+        return may_begin(
+            asked_at=self._asked_at, now=self._clock(), heartbeat_interval=self._services.config.heartbeat_interval
+        )
+
+    async def next_answer(self) -> None:
+        """Ask at once; return when the answer was acted upon, or could not be had."""
+        self._asking.set()
+        if not self._stopping:
+            await self._answered.wait()
+
+    def stop(self) -> None:
+        """Let run() finish what is in flight, commit and leave."""
+        self._stopping = True
+        self._asking.set()
+        self._release()
+
+    async def run(self) -> None:
+        """Consume until stop(). Raises what a partition raises (partition.py), once the others have ended."""
+        try:
+            while not self._stopping and self._failure is None:
+                await self._round()
+                await self._until_next_round()
+        finally:
+            await self._end()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _round(self) -> None:
+        """Ask, and act on the answer; a server that cannot be asked now is asked again."""
+        try:
+            if self._subscriber is None:
+                self._subscriber = await self._join()
+            asked_at = self._clock()
+            answer = await self.subscriber.assignment()
+            self._asked_at = asked_at
+            await self._act(answer)
+        except ConnectorError as error:
+            if not is_transient(error):
+                raise
+            log.warning("assignment_unknown", group=self._services.group, topic=self._services.topic, error=str(error))
+            await asyncio.sleep(PAUSE_AFTER_FAILURE)
+        finally:
+            self._release()
+
+    async def _join(self) -> MessageSubscriber:
+        stream, topic, group = self._stream, self._services.topic, self._services.group
+        admin = self._connector.admin
+        found = await admin.describe_group(stream=stream, topic=topic, group=group)
+        if found is None:
+            with contextlib.suppress(AlreadyExistsError):  # another process may be faster
+                await admin.create_group(stream=stream, topic=topic, group=group)
+            found = await admin.describe_group(stream=stream, topic=topic, group=group)
+        self.group_id = 0 if found is None else found.id
+        return await self._connector.subscribe(stream=stream, topic=topic, group=group)
+
+    async def _act(self, answer: Assignment) -> None:
+        # A partition that is being handed over stays missing until its last event is committed.
+        owned = self._consumers.keys() - (self._handing_over if answer.generation == self._generation else set())
+        found = changes(owned=owned, generation=self._generation, answer=answer)
+        for partition_id in found.lost:
+            self._lose(partition_id)
+        for partition_id in found.missing:
+            await self._part_with(partition_id, answer)
+        for partition_id in found.reread:
+            await self._look_again(partition_id, answer)
+        for partition_id in found.gained:
+            if partition_id not in self._consumers and partition_id not in self._ending:
+                await self._gain(partition_id, answer)
+        for consumer in tuple(self._consumers.values()):
+            await consumer.commit_if_due()  # its own loop may be held up by a slow handler
+        if answer.generation != self._generation:
+            log.info("assigned", group=self._services.group, topic=self._services.topic, partitions=answer.partitions)
+        self._generation = answer.generation
+
+    async def _gain(self, partition_id: int, answer: Assignment) -> None:
+        point = await starting_point(
+            self.subscriber,
+            self._connector.admin,
+            stream=self._stream,
+            topic=self._services.topic,
+            partition_id=partition_id,
+            start=self._start,
+        )
+        self._begin(partition_id, answer.generation, point)
+
+    def _begin(self, partition_id: int, generation: int, point: StartingPoint) -> None:
+        consumer = self._consumers[partition_id] = PartitionConsumer(
+            services=self._services,
+            member=self,
+            partition_id=partition_id,
+            generation=generation,
+            next_offset=point.next_offset,
+            exact=point.stored is not None,
+            watermark=Watermark(point.stored),
+        )
+        task = asyncio.create_task(consumer.run(), name=f"consume {self.name}/{partition_id}")
+        self._tasks[partition_id] = task
+        task.add_done_callback(lambda ended: self._ended(consumer, ended))
+
+    async def _part_with(self, partition_id: int, answer: Assignment) -> None:
+        consumer = self._consumers.get(partition_id)
+        if consumer is None:
+            return
+        accepted = await consumer.store_again()
+        after = await self.subscriber.assignment() if accepted else answer
+        decision = handover(store_accepted=accepted, before=answer, after=after)
+        if decision is Handover.LOST:
+            self._lose(partition_id)
+        elif decision is Handover.REVOKED:
+            log.info("partition_handed_over", group=self._services.group, partition_id=partition_id)
+            self._handing_over.add(partition_id)
+            consumer.hand_over()
+        else:
+            self._asking.set()
+
+    async def _look_again(self, partition_id: int, answer: Assignment) -> None:
+        consumer = self._consumers.get(partition_id)
+        if consumer is None:
+            return
+        if await consumer.is_still_ours():
+            consumer.generation = answer.generation
+        else:
+            self._lose(partition_id)
+            self._asking.set()  # it is ours again, from another offset
+
+    def _lose(self, partition_id: int) -> None:
+        """Cancel what runs and commit nothing: somebody else may own it already."""
+        if self._consumers.pop(partition_id, None) is None:
+            return
+        self._handing_over.discard(partition_id)
+        self._services.statistics.lost_partitions += 1
+        log.warning("partition_lost", group=self._services.group, partition_id=partition_id)
+        task = self._ending[partition_id] = self._tasks.pop(partition_id)
+        task.cancel()
+
+    def _ended(self, consumer: PartitionConsumer, task: asyncio.Task[None]) -> None:
+        partition_id = consumer.partition_id
+        if self._ending.get(partition_id) is task:
+            del self._ending[partition_id]
+            self._asking.set()
+        elif self._tasks.get(partition_id) is task:
+            del self._tasks[partition_id]
+            self._consumers.pop(partition_id, None)
+            self._handing_over.discard(partition_id)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self._services.statistics.failed += 1
+        error.add_note(
+            f"group {self._services.group}, topic {self._services.topic}, partition {partition_id},"
+            f" offset {consumer.next_offset - 1}; it was not committed and comes again"
+        )
+        log.error(
+            "subscription_failed", group=self._services.group, partition_id=partition_id, error=type(error).__name__
+        )
+        if self._failure is None and isinstance(error, Exception):
+            self._failure = error
+        self._asking.set()
+
+    async def _until_next_round(self) -> None:
+        if self._stopping or self._failure is not None:
+            return
+        try:
+            async with asyncio.timeout(self._services.config.heartbeat_interval):
+                await self._asking.wait()
+        except TimeoutError:
+            return
+        self._asking.clear()
+        await asyncio.sleep(PAUSE_BETWEEN_ANSWERS)
+
+    def _release(self) -> None:
+        answered, self._answered = self._answered, asyncio.Event()
+        answered.set()
+
+    async def _end(self) -> None:
+        """Finish what is in flight within the drain timeout, cancel the rest, leave the group."""
+        self._stopping = True
+        self._release()
+        for consumer in self._consumers.values():
+            consumer.stop()
+        tasks = {*self._tasks.values(), *self._ending.values()}
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._services.config.drain_timeout)
+        finally:
+            left = [task for task in tasks if not task.done()]
+            for task in left:
+                task.cancel()
+            if left:
+                log.warning("handlers_cancelled", group=self._services.group, count=len(left))
+                await asyncio.wait(left, timeout=CANCELLED_HANDLERS_TIMEOUT)
+            if self._subscriber is not None:
+                await self._subscriber.leave()

@@ -1,0 +1,59 @@
+"""How much to poll, how long to wait, when to commit. Decides only; times in seconds of any one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rustok_iggy_connector import ReceivedMessage
+
+FIRST_COUNT = 16
+"""Messages of the first poll: at the largest event size, 16 MiB."""
+TARGET_POLL_BYTES = 4 * 1024 * 1024
+"""The server bounds a poll by count only; 1000 messages came as 184 MB."""
+MAX_POLL_MESSAGES = 1000
+SIZE_MEMORY = 0.9
+"""Share of the past in the mean size: ten polls after a change of sizes it has followed by two thirds."""
+FIRST_IDLE_DELAY = 0.001
+
+
+class PollPace:
+    """Adapts the count of a poll to the sizes seen, and the pause after an empty one to how long it has been quiet."""
+
+    def __init__(self, *, max_messages: int, max_idle_delay: float) -> None:
+        self._max_messages = min(max_messages, MAX_POLL_MESSAGES)
+        self._max_idle_delay = max_idle_delay
+        self._mean_bytes = TARGET_POLL_BYTES / FIRST_COUNT
+        self._idle_delay = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many messages to ask for next."""
+        return max(1, min(self._max_messages, int(TARGET_POLL_BYTES / self._mean_bytes)))
+
+    def polled(self, messages: Sequence[ReceivedMessage]) -> float:
+        """Note a poll's result; how long to wait before the next one."""
+        if not messages:
+            self._idle_delay = min(max(self._idle_delay * 2, FIRST_IDLE_DELAY), self._max_idle_delay)
+            return self._idle_delay
+        self._idle_delay = 0.0
+        mean = max(1.0, sum([len(message.payload) for message in messages]) / len(messages))
+        # Growing sizes count at once, so that a poll is not far too big; shrinking ones by and by.
+        self._mean_bytes = max(mean, self._mean_bytes * SIZE_MEMORY + mean * (1 - SIZE_MEMORY))
+        return 0.0
+
+
+class CommitPace:
+    """Says when the offset is to be stored: every so many events, every so often."""
+
+    def __init__(self, *, every: int, interval: float, now: float) -> None:
+        self._every = every
+        self._interval = interval
+        self._last = now
+
+    def is_due(self, unstored: int, now: float) -> bool:
+        """Whether `unstored` settled events are enough, or have waited long enough."""
+        return unstored >= self._every or (unstored > 0 and now - self._last >= self._interval)
+
+    def committed(self, now: float) -> None:
+        """Note that the offset was stored."""
+        self._last = now

@@ -1,0 +1,63 @@
+"""Where a partition is read from, once it is assigned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rustok_iggy.consumer.context import EPOCH
+from rustok_iggy.consumer.subscription import Start
+from rustok_iggy.errors import OffsetOutOfRangeError
+from rustok_iggy_connector import MessageSubscriber, TopologyAdmin
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartingPoint:
+    """The first offset to read, and what is stored (None: nothing, and any first offset is right)."""
+
+    next_offset: int
+    stored: int | None
+
+
+async def starting_point(
+    subscriber: MessageSubscriber,
+    admin: TopologyAdmin,
+    *,
+    stream: str,
+    topic: str,
+    partition_id: int,
+    start: Start | datetime,
+) -> StartingPoint:
+    """Return the offset after the committed one, or where a group without an offset begins.
+
+    `latest` and a time are stored at once: otherwise a group that handled nothing yet would begin later each time.
+    Raises OffsetOutOfRangeError when the log is shorter than what is committed, and connector errors.
+    """
+    found = await subscriber.committed(partition_id)
+    if found is not None:
+        if found.committed > found.current:
+            raise OffsetOutOfRangeError(
+                f"topic {topic}, partition {partition_id}: offset {found.committed} is committed, but the log ends at"
+                f" {found.current}: it was reset, by a crash without durability or by a purge; delete the group to"
+                " begin anew",
+                topic=topic,
+                partition_id=partition_id,
+                expected=found.committed + 1,
+                found=found.current,
+            )
+        return StartingPoint(next_offset=found.committed + 1, stored=found.committed)
+    if start is Start.EARLIEST:
+        return StartingPoint(next_offset=0, stored=None)
+    first = None
+    if isinstance(start, datetime):
+        first = await subscriber.first_offset_since(partition_id, timestamp=(start - EPOCH) // MICROSECOND)
+    if first is None:
+        described = await admin.describe_topic(stream=stream, topic=topic)
+        current = None if described is None else described.current_offsets.get(partition_id)
+        first = 0 if current is None else current + 1
+    if first == 0:
+        return StartingPoint(next_offset=0, stored=None)
+    await subscriber.commit(partition_id, offset=first - 1)
+    return StartingPoint(next_offset=first, stored=first - 1)

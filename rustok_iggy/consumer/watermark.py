@@ -1,0 +1,51 @@
+"""The watermark of one partition: everything up to it is settled. Decides only."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Watermark:
+    """Which deliveries of a partition are open, and up to where everything is settled.
+
+    `settled` and `stored` are offsets, None before the first. Invariants: `settled` never goes back and never passes
+    an open delivery; what is stored is never above it.
+    """
+
+    def __init__(self, stored: int | None) -> None:
+        self.stored = stored
+        self.settled = stored
+        self._begun: deque[int] = deque()
+        self._ended: set[int] = set()
+
+    @property
+    def to_store(self) -> int | None:
+        """The offset to commit, None when the server has it already."""
+        return None if self.settled == self.stored else self.settled
+
+    @property
+    def unstored(self) -> int:
+        """How many offsets would come again after a crash, without those above the watermark."""
+        if self.settled is None:
+            return 0
+        return self.settled - (-1 if self.stored is None else self.stored)
+
+    def begin(self, offset: int) -> None:
+        """Begin a delivery. Offsets come in ascending order."""
+        assert not self._begun or offset > self._begun[-1], "a delivery below one that was begun before"
+        assert self.settled is None or offset > self.settled, "a delivery below the watermark"
+        self._begun.append(offset)
+
+    def settle(self, offset: int) -> None:
+        """End a delivery that was begun: its event was handled or filtered."""
+        self._ended.add(offset)
+        while self._begun and self._begun[0] in self._ended:
+            self.settled = self._begun.popleft()
+            self._ended.remove(self.settled)
+
+    def store(self, offset: int) -> None:
+        """Note that the server has `offset`."""
+        assert self.stored is None or offset >= self.stored, "an offset went back"
+        assert self.settled is not None, "stored before anything was settled"
+        assert offset <= self.settled, "stored above the watermark"
+        self.stored = offset

@@ -1,0 +1,309 @@
+"""IggyTransport: the event transport over a connector."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+import structlog
+
+from rustok_iggy.batch_publisher import publish_batch
+from rustok_iggy.catalog import EventCatalog
+from rustok_iggy.config import IggyConfig
+from rustok_iggy.consumer.consumption import Consumption
+from rustok_iggy.consumer.context import DeliveryContext
+from rustok_iggy.consumer.delivery import EnvelopeReader, runner
+from rustok_iggy.consumer.partition import ConsumerStatistics
+from rustok_iggy.consumer.subscription import (
+    EventTypes,
+    Handler,
+    OnGap,
+    Start,
+    Subscription,
+    check_together,
+    subscriptions_for,
+)
+from rustok_iggy.envelope import EventEnvelope
+from rustok_iggy.errors import ConfigError, TransportClosedError
+from rustok_iggy.events import RUSTOK
+from rustok_iggy.health import ComponentHealth, HealthReport, component
+from rustok_iggy.outgoing import EnvelopeWriter
+from rustok_iggy.producer import MAX_QUEUED_EVENTS, Producer, ProducerStatistics
+from rustok_iggy.publish_results import PublishResults
+from rustok_iggy.running import in_background, set_by_sigterm
+from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, SerializationFormat
+from rustok_iggy.topology import TopologyManager, desired_topology
+from rustok_iggy.transport import EventTransport, H, ReliabilityLevel
+from rustok_iggy.transport_statistics import TransportStatistics
+from rustok_iggy_connector import (
+    ConnectorMode,
+    IggyConnector,
+    NotFoundError,
+    PublishConfirmation,
+    TopicInfo,
+    open_connector,
+)
+
+log = structlog.get_logger(__name__)
+
+NEARLY_FULL = 0.7
+"""Share of the publish queue above which health is degraded (RusToK's warning threshold)."""
+
+
+class IggyTransport(EventTransport):
+    """EventTransport over an Iggy server: remote, embedded, or in memory.
+
+    Entering it reaches or starts the server and ensures stream and topics. Raises ConfigError, TopologyConflictError
+    and connector errors then; nothing is left running. `connector` replaces the configured one.
+    """
+
+    def __init__(
+        self,
+        config: IggyConfig | None = None,
+        *,
+        catalog: EventCatalog = RUSTOK,
+        connector: IggyConnector | None = None,
+    ) -> None:
+        self.config = config or IggyConfig()
+        self.config.validate()
+        self.catalog = catalog
+        serializers = _serializers(catalog, self.config.serialization)
+        self._desired = desired_topology(self.config)
+        self._writer = EnvelopeWriter(
+            serializers[self.config.serialization], self._desired, max_event_bytes=self.config.max_event_bytes
+        )
+        self._reader = EnvelopeReader(serializers, self.config.serialization)
+        self._connector = connector or open_connector(self.config.connector)
+        self._producer: Producer | None = None
+        self._topics: Mapping[str, TopicInfo] = {}
+        self._subscriptions: list[Subscription] = []
+        self._consumption: Consumption | None = None
+        self._consuming = ConsumerStatistics()
+        self._failure: Exception | None = None
+        self._closed = False
+
+    @property
+    def reliability_level(self) -> ReliabilityLevel:
+        in_memory = self.config.connector.mode is ConnectorMode.MEMORY
+        return ReliabilityLevel.IN_MEMORY if in_memory else ReliabilityLevel.STREAMING
+
+    @property
+    def topology(self) -> TopologyManager:
+        """Compare and apply the configured streams and topics."""
+        return TopologyManager(self._connector.admin, self._desired)
+
+    async def open(self) -> None:
+        if self._closed:
+            raise TransportClosedError("the transport was closed; make a new one")
+        if self._producer is not None:
+            return
+        try:
+            await self._connector.connect()
+            self._topics = (await self.topology.apply()).topics
+        except BaseException:
+            await self._connector.shutdown()
+            raise
+        self._producer = Producer(
+            self._connector, stream=self.config.topology.stream_name, timeout=self.config.publish_timeout
+        )
+        log.info("transport_opened", engine=self._connector.server.engine, address=self._connector.server.address)
+
+    async def publish(self, envelope: EventEnvelope) -> PublishConfirmation:
+        producer = self._open_producer()
+        topic, partition_id, message = self._writer.write(envelope)
+        offset = await producer.publish(message, topic=topic, partition_id=partition_id, tenant_id=envelope.tenant_id)
+        return PublishConfirmation(topic, partition_id, offset, envelope.id)
+
+    async def publish_batch(self, envelopes: Iterable[EventEnvelope]) -> PublishResults:
+        return await publish_batch(self._open_producer(), self._writer, envelopes)
+
+    def subscribe(
+        self,
+        *,
+        group: str,
+        topics: Iterable[str] | None = None,
+        event_types: EventTypes | None = None,
+        start: Start | str | datetime = Start.EARLIEST,
+        on_gap: OnGap | str = OnGap.STOP,
+    ) -> Callable[[H], H]:
+        def register(handler: H) -> H:
+            added = subscriptions_for(
+                handler,
+                catalog=self.catalog,
+                group=group,
+                topics=topics,
+                event_types=event_types,
+                start=start,
+                on_gap=on_gap,
+            )
+            if self._consumption is not None:
+                raise ConfigError([f"subscribe(group={group!r}): subscribe before run() or consuming()"])
+            check_together(self._subscriptions, added)
+            self._subscriptions += added
+            return handler
+
+        return register
+
+    async def run(self) -> None:
+        stop = asyncio.Event()
+        with set_by_sigterm(stop):
+            await self._consume(stop)
+
+    @asynccontextmanager
+    async def consuming(self) -> AsyncIterator[None]:
+        self._require_consumable()
+        async with in_background(self._consume):
+            yield
+
+    async def lag(self, *, group: str, topic: str) -> Mapping[int, int]:
+        self._open_producer()
+        stream, admin = self.config.topology.stream_name, self._connector.admin
+        described = await admin.describe_topic(stream=stream, topic=topic)
+        if described is None:
+            raise NotFoundError(f"stream {stream} has no topic {topic}")
+        committed = await admin.committed_offsets(stream=stream, topic=topic, group=group)
+        return {
+            partition_id: described.current_offsets[partition_id]
+            - (committed[partition_id].committed if partition_id in committed else -1)
+            if partition_id in described.current_offsets
+            else 0
+            for partition_id in range(described.partitions)
+        }
+
+    def health(self) -> HealthReport:
+        connected = self._producer is not None and not self._closed
+        return HealthReport(
+            engine=self._connector.server.engine if connected else None,
+            durability={name: info.durability or "unknown" for name, info in self._topics.items()},
+            components={
+                "server": self._server_health(connected=connected),
+                "publishing": self._publishing_health(),
+                "consuming": self._consuming_health(),
+            },
+        )
+
+    def statistics(self) -> TransportStatistics:
+        return TransportStatistics(
+            publishing=replace(self._producer.statistics) if self._producer is not None else ProducerStatistics(),
+            consuming=replace(self._consuming),
+            connector=self._connector.statistics(),
+        )
+
+    async def aclose(self) -> None:
+        self._closed = True
+        try:
+            if self._producer is not None:
+                await self._producer.aclose(timeout=self.config.close_timeout)
+        finally:
+            await self._connector.shutdown()
+
+    async def _consume(self, stop: asyncio.Event) -> None:
+        self._require_consumable()
+        consumption = self._consumption = Consumption(
+            self._connector,
+            self._subscriptions,
+            stream=self.config.topology.stream_name,
+            reader=self._reader,
+            config=self.config.consumer,
+            statistics=self._consuming,
+        )
+        self._failure = None
+        try:
+            await consumption.run(stop)
+        except Exception as error:
+            self._failure = error
+            raise
+        finally:
+            self._consumption = None
+
+    def _require_consumable(self) -> None:
+        self._open_producer()
+        if self._consumption is not None:
+            raise ConfigError(["run(): the transport is consuming already"])
+        if not self._subscriptions:
+            raise ConfigError(["run(): nothing is subscribed; use @transport.subscribe(group=...)"])
+
+    def _open_producer(self) -> Producer:
+        if self._producer is None or self._closed:
+            raise TransportClosedError("the transport is not open: use it within `async with`")
+        return self._producer
+
+    def _server_health(self, *, connected: bool) -> ComponentHealth:
+        if not connected:
+            return component(unhealthy=("the transport is not open",))
+        return component(unhealthy=() if self._connector.statistics().connected else ("not connected",))
+
+    def _publishing_health(self) -> ComponentHealth:
+        statistics = self.statistics().publishing
+        degraded = []
+        if statistics.retrying:
+            degraded.append(f"{statistics.retrying} partitions wait for the server to take a batch again")
+        if statistics.queued >= NEARLY_FULL * MAX_QUEUED_EVENTS:
+            degraded.append(f"{statistics.queued} events are queued")
+        return component(degraded=tuple(degraded))
+
+    def _consuming_health(self) -> ComponentHealth:
+        unhealthy = []
+        if self._failure is not None:
+            unhealthy.append(f"a subscription stopped with {type(self._failure).__name__}")
+        if self._consuming.gaps:
+            unhealthy.append(f"{self._consuming.gaps} times events were gone before they were handled")
+        degraded = tuple(self._consumption.problems()) if self._consumption is not None else ()
+        return component(degraded=degraded, unhealthy=tuple(unhealthy))
+
+
+def _serializers(catalog: EventCatalog, configured: SerializationFormat) -> dict[SerializationFormat, EventSerializer]:
+    """Return the configured format, and the other one for what was written before it was configured.
+
+    Raises ConfigError when the catalogue does not fit the configured format.
+    """
+    makers: dict[SerializationFormat, Callable[[EventCatalog], EventSerializer]] = {
+        SerializationFormat.JSON: JsonSerializer,
+        SerializationFormat.POSTCARD: PostcardSerializer,
+    }
+    made = {configured: makers[configured](catalog)}
+    for name, maker in makers.items():
+        try:
+            made.setdefault(name, maker(catalog))
+        except ConfigError:
+            continue  # then nothing was ever written in it
+    return made
+
+
+class MemoryTransport(IggyTransport):
+    """IggyTransport over the local server's core in this process: no socket, no disk, nothing outlives it."""
+
+    def __init__(
+        self,
+        config: IggyConfig | None = None,
+        *,
+        catalog: EventCatalog = RUSTOK,
+        connector: IggyConnector | None = None,
+    ) -> None:
+        in_memory = msgspec.structs.replace(config or IggyConfig(), mode=ConnectorMode.MEMORY)
+        super().__init__(in_memory, catalog=catalog, connector=connector)
+
+    async def deliver(self, handler: Handler, envelope: EventEnvelope) -> None:
+        """Run one handler on one envelope, validated, written and read back as if it had been published.
+
+        Raises what publish() raises for an envelope that is wrong, and what the handler raises. Needs no entering.
+        """
+        topic, partition_id, message = self._writer.write(envelope)
+        decoded = self._reader.decode(message.payload)
+        context = DeliveryContext(
+            group="deliver",
+            group_id=0,
+            generation=0,
+            topic=topic,
+            partition_id=partition_id,
+            offset=0,
+            stored_at=time.time_ns() // 1000,
+        )
+        with ThreadPoolExecutor(1) as thread:
+            await runner(handler, thread)(decoded, context)

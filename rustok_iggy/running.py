@@ -1,0 +1,89 @@
+"""Running beside something else, and until a signal: what asyncio leaves to its users."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""Runs until the event is set, then drains; raises when it fails before."""
+
+
+@contextmanager
+def set_by_sigterm(stop: asyncio.Event) -> Iterator[None]:
+    """SIGTERM sets `stop` while inside. Outside of the main thread signals are the host's matter, and nothing is done.
+
+    The handler that was there before is put back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    previous = signal.getsignal(signal.SIGTERM)
+    try:
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+    except NotImplementedError:  # Windows has no such signal
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+@asynccontextmanager
+async def in_background(run: Run) -> AsyncIterator[None]:
+    """Run `run` while inside; its failure cancels the body and is raised in its place.
+
+    Leaving sets the event and waits for the drain. An error of the body goes before one of the drain.
+    """
+    body = asyncio.current_task()
+    assert body is not None, "async with runs in a task"
+    stop = asyncio.Event()
+    running = asyncio.create_task(run(stop))
+    interrupted = False
+
+    def interrupt(ended: asyncio.Task[None]) -> None:
+        nonlocal interrupted
+        if not stop.is_set() and not ended.cancelled() and ended.exception() is not None:
+            interrupted = True
+            body.cancel()
+
+    running.add_done_callback(interrupt)
+    try:
+        yield
+    except asyncio.CancelledError:
+        # Our own cancellation becomes the error; one from outside, also beside ours, stays a cancellation.
+        if interrupted and body.uncancel() == 0:
+            interrupted = False
+            running.result()
+        raise
+    finally:
+        stop.set()
+        await _drained(running)
+        if interrupted:
+            await _forget_cancellation(body)
+    running.result()
+
+
+async def _drained(running: asyncio.Task[None]) -> None:
+    try:
+        await asyncio.wait({running})
+    except asyncio.CancelledError:
+        running.cancel()
+        await asyncio.wait({running})
+        raise
+
+
+async def _forget_cancellation(body: asyncio.Task[Any]) -> None:
+    """The failure came while the body was ending by itself: the cancellation must not hit what comes after it."""
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        body.uncancel()

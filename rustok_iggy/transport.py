@@ -1,0 +1,119 @@
+"""The event transport: what a host application publishes to and subscribes with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from enum import IntEnum
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rustok_iggy.consumer.subscription import EventTypes, Handler, OnGap, Start
+from rustok_iggy.envelope import EventEnvelope
+from rustok_iggy.health import HealthReport
+from rustok_iggy.publish_results import PublishResults
+from rustok_iggy.transport_statistics import TransportStatistics
+from rustok_iggy_connector import PublishConfirmation
+
+H = TypeVar("H", bound=Handler)
+
+
+class ReliabilityLevel(IntEnum):
+    """What survives (RusToK's L0, L1, L2)."""
+
+    IN_MEMORY = 0
+    """Nothing: events live as long as the process."""
+    OUTBOX = 1
+    """Events are in the host's database until they are relayed."""
+    STREAMING = 2
+    """Confirmed events are in the log of a server, as durable as its topics are."""
+
+
+class EventTransport(ABC):
+    """Publishes envelopes and hands them to handlers. `async with` is the normal use. For one event loop.
+
+    At least once, and in order per tenant: events of one tenant are stored in the order of the publish calls, and
+    handed to each group in that order while one member holds their partition.
+    """
+
+    @property
+    @abstractmethod
+    def reliability_level(self) -> ReliabilityLevel: ...
+
+    @abstractmethod
+    async def publish(self, envelope: EventEnvelope) -> PublishConfirmation:
+        """Validate, encode and store one event; returns when the server has confirmed it.
+
+        Concurrent calls are sent together. Cancelling a call does not take back what was sent. Raises ValidationError,
+        EncodeError, UnknownEventTypeError before anything is sent; PredecessorFailedError, BackpressureError when it
+        was not sent; connector errors, whose `outcome_unknown` says that it may be stored all the same: repeat it only
+        as the same envelope; TransportClosedError.
+        """
+
+    @abstractmethod
+    async def publish_batch(self, envelopes: Iterable[EventEnvelope]) -> PublishResults:
+        """Store events, in order per tenant, the partitions side by side; reports what became of each.
+
+        An event that is not confirmed holds back the later ones of its tenant in this batch, and no others. Raises
+        only BackpressureError and TransportClosedError, when nothing was sent.
+        """
+
+    @abstractmethod
+    def subscribe(
+        self,
+        *,
+        group: str,
+        topics: Iterable[str] | None = None,
+        event_types: EventTypes | None = None,
+        start: Start | str | datetime = Start.EARLIEST,
+        on_gap: OnGap | str = OnGap.STOP,
+    ) -> Callable[[H], H]:
+        """Return a decorator that hands events to a handler, once run() or consuming() is entered.
+
+        `async def` handlers run in the event loop, others in a bounded number of threads. `event_types` are classes or
+        names, None: all. `topics` None: those of the event types. `start` counts for a partition that the group has no
+        offset for. `on_gap`: what to do when events were removed before the group got to them. Raises ConfigError:
+        also when an event type would have two handlers in one group.
+        """
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Consume until cancelled or SIGTERM, then finish what is in flight, commit and leave the groups.
+
+        A handler that raises ends its subscription: what was handled before is committed, its event comes again later,
+        and the error is raised here once all others are drained.
+        """
+
+    @abstractmethod
+    def consuming(self) -> AbstractAsyncContextManager[None]:
+        """Consume while inside `async with`. A handler that raises cancels the body, and is raised at its end."""
+
+    @abstractmethod
+    async def lag(self, *, group: str, topic: str) -> Mapping[int, int]:
+        """Partition → messages the group has not committed. Asks the server; joins no group."""
+
+    @abstractmethod
+    def health(self) -> HealthReport:
+        """Return how things are, from what is known already: never waits."""
+
+    @abstractmethod
+    def statistics(self) -> TransportStatistics: ...
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Take no more, wait for what is queued within a deadline, fail the rest, end the connection. Idempotent."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Reach or start the server and ensure the topology; what `async with` does on entry."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,18 @@
+"""Counters of a transport since it was opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rustok_iggy.consumer.partition import ConsumerStatistics
+from rustok_iggy.producer import ProducerStatistics
+from rustok_iggy_connector import ConnectorStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportStatistics:
+    """What was published and consumed, and what that took of the connector."""
+
+    publishing: ProducerStatistics
+    consuming: ConsumerStatistics
+    connector: ConnectorStatistics
