@@ -139,8 +139,11 @@ class SdkClient(Client):
             messages = [message(m.payload, _plain(m.headers), m.id.int) for m in batch.messages]
             return wheel.send_messages(batch.stream, batch.topic, batch.partition_id, messages)
 
-        reply = await self._answer(start, "send_messages", subject)
-        return reply.confirmations[0].base_offset
+        confirmations = (await self._answer(start, "send_messages", subject)).confirmations
+        if not confirmations:
+            self._give_up()
+            raise RemoteProtocolError(f"{self._address} confirmed nothing of a batch to {subject}")
+        return confirmations[0].base_offset
 
     async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
         wheel = self._living()

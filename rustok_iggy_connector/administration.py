@@ -51,9 +51,11 @@ class SessionAdmin(TopologyAdmin):
     async def describe_group(self, *, stream: str, topic: str, group: str) -> GroupInfo | None:
         check_names(stream=stream, topic=topic, group=group)
         request = groups.GetGroup(stream=stream, topic=topic, group=group)
-        found = await self._session.run(
-            lambda client: client.ask(request, groups.GroupDetails, subject=group_of(stream, topic, group))
-        )
+        subject = group_of(stream, topic, group)
+        try:
+            found = await self._session.run(lambda client: client.ask(request, groups.GroupDetails, subject=subject))
+        except NotFoundError:  # the topic or the stream: unlike a missing group it is refused
+            return None
         if found is None:
             return None
         members = {member.id: member.partitions for member in found.members}

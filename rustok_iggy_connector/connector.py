@@ -111,7 +111,8 @@ class TopologyAdmin(ABC):
         """Create the topic with the durability asked for.
 
         A server that does not know the durability option but can write and sync every batch at once (`enforce_fsync`,
-        `messages_required_to_save`) is told to, which keeps the promise of `persisted`. Raises UnsupportedOptionError when neither is known.
+        `messages_required_to_save`) is told to, which keeps the promise of `persisted`. Raises UnsupportedOptionError
+        when neither is known.
         """
 
     @abstractmethod

@@ -62,7 +62,9 @@ class RemoteConnector(SessionConnector):
 
     async def _open_client(self, timeout: float) -> Client:
         deadline = self._clock() + self._config.connect_timeout
-        return await self._retry.run(lambda: self._try_each_address(deadline, timeout), sleep=self._sleep)
+        return await self._retry.run(
+            lambda: self._try_each_address(deadline, timeout), clock=self._clock, sleep=self._sleep
+        )
 
     async def _try_each_address(self, deadline: float, timeout: float) -> SdkClient:
         addresses = await self._addresses(deadline)

@@ -1,0 +1,160 @@
+"""A network between client and server that fails on demand, and servers that are none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+CHUNK_BYTES = 64 * 1024
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class FaultProxy:
+    """Carries bytes between clients and one server. All faults apply to connections that are open and to new ones.
+
+    `delay` is added to every chunk from the server, in seconds. `corrupt` is applied to the next chunk from the server.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.delay = 0.0
+        self.connections = 0
+        self._flow = asyncio.Event()
+        self._flow.set()
+        self._corrupt: Callable[[bytes], bytes] | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._refusing = False
+        self.address = ""
+
+    def cut(self) -> None:
+        """Reset every open connection."""
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    def refuse(self) -> None:
+        """Reset what is open, and every new connection."""
+        self._refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        """Take connections again."""
+        self._refusing = False
+
+    def stall(self) -> None:
+        """Stop carrying bytes, either way; nothing is lost."""
+        self._flow.clear()
+
+    def resume(self) -> None:
+        self._flow.set()
+
+    def corrupt_next(self, change: Callable[[bytes], bytes]) -> None:
+        """Change the next chunk from the server."""
+        self._corrupt = change
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:
+            writer.transport.abort()
+            return
+        host, _, port = self.target.rpartition(":")
+        try:
+            server_reader, server_writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except OSError:
+            writer.transport.abort()
+            return
+        self.connections += 1
+        self._writers |= {writer, server_writer}
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._carry(reader, server_writer, from_server=False))
+                group.create_task(self._carry(server_reader, writer, from_server=True))
+        finally:
+            for end in (writer, server_writer):
+                self._writers.discard(end)
+                end.close()
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_server: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(CHUNK_BYTES):
+                await self._flow.wait()
+                if from_server:
+                    await asyncio.sleep(self.delay)
+                    if self._corrupt is not None:
+                        data, self._corrupt = self._corrupt(data), None
+                sink.write(data)
+                await sink.drain()
+            sink.write_eof()
+
+
+@asynccontextmanager
+async def fault_proxy(target: str) -> AsyncIterator[FaultProxy]:
+    """A proxy on a free port in front of `target` (host:port)."""
+    proxy = FaultProxy(target)
+    async with listening(proxy.serve) as address:
+        proxy.address = address
+        yield proxy
+
+
+@asynccontextmanager
+async def listening(answer: Answer) -> AsyncIterator[str]:
+    """A server on a free port that treats every connection so; its address."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            writer.transport.abort()
+
+    def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(run(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(start, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()[:2]
+    try:
+        yield f"{host}:{port}"
+    finally:
+        server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
+
+
+async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reads everything, answers nothing."""
+    while await reader.read(CHUNK_BYTES):
+        pass
+    writer.close()
+
+
+async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A web server."""
+    await reader.read(CHUNK_BYTES)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    writer.close()
+
+
+async def ssh(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Speaks first."""
+    writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+    await reader.read(CHUNK_BYTES)
+    writer.write(b"Protocol mismatch.\r\n")
+    writer.close()
+
+
+async def slam(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hangs up at once."""
+    writer.close()
+
+
+async def until(condition: Callable[[], Awaitable[object]], *, within: float = 10.0) -> None:
+    """Wait for the condition; fail when it does not come true."""
+    deadline = time.monotonic() + within
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {within} s"
+        await asyncio.sleep(0.02)
