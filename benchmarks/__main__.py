@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 import tempfile
 from pathlib import Path
+
+import structlog
 
 from benchmarks.report import table, write_json, write_plot
 from benchmarks.run import Effort, EngineReport, measure_engine
@@ -46,6 +49,7 @@ async def measure(options: argparse.Namespace) -> list[EngineReport]:
 
 def main() -> None:
     options = arguments()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     reports = asyncio.run(measure(options))
     options.output.mkdir(parents=True, exist_ok=True)
     write_json(reports, options.output / "results.json")

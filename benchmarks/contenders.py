@@ -92,11 +92,13 @@ class TypedPublisher:
     async def one_by_one(self, *, calls: int) -> Round:
         return await in_turn([partial(self._publish, envelope(TENANTS[0])) for _ in range(calls)])
 
-    async def concurrently(self, *, publishers: int, calls: int) -> Round:
-        """Each publisher has a tenant of its own, so that all partitions are in use."""
-        tenants = TENANTS[:publishers]
+    async def concurrently(self, *, publishers: int, tenants: int, calls: int) -> Round:
+        """One tenant lives in one partition, so its events travel together; many tenants are in all partitions."""
         return await side_by_side(
-            [[partial(self._publish, envelope(tenant)) for _ in range(calls)] for tenant in tenants]
+            [
+                [partial(self._publish, envelope(TENANTS[publisher % tenants])) for _ in range(calls)]
+                for publisher in range(publishers)
+            ]
         )
 
     async def batches(self, *, calls: int, batch: int) -> Round:

@@ -34,7 +34,8 @@ class Row:
 # Aims for ratios and rates; where a row has none, the number is for information.
 ROWS = {
     "one": Row(name="publish one by one", baseline="raw, one by one", aim=0.9, raw_aim=4_000),
-    "64": Row(name=f"{PUBLISHERS} publishers at once", baseline="raw, one by one", aim=20.0),
+    "64": Row(name=f"{PUBLISHERS} publishers, 1 tenant", baseline="raw, one by one", aim=20.0),
+    "64 tenants": Row(name=f"{PUBLISHERS} publishers, {PUBLISHERS} tenants", baseline="raw, one by one"),
     "10": Row(name="publish batches of 10", baseline="raw, batches of 10"),
     "100": Row(name="publish batches of 100", baseline="raw, batches of 100"),
     "1000": Row(name="publish batches of 1000", baseline="raw, batches of 1000", aim=0.4, raw_aim=100_000),
@@ -124,7 +125,11 @@ def plays(those: Contenders, effort: Effort) -> dict[str, tuple[Play, Play]]:
     singles = partial(raw.publish, calls=effort.calls(2000), batch=1)
     rows: dict[str, tuple[Play, Play]] = {
         "one": (singles, partial(typed.one_by_one, calls=effort.calls(2000))),
-        "64": (singles, partial(typed.concurrently, publishers=PUBLISHERS, calls=effort.calls(400))),
+        "64": (singles, partial(typed.concurrently, publishers=PUBLISHERS, tenants=1, calls=effort.calls(400))),
+        "64 tenants": (
+            singles,
+            partial(typed.concurrently, publishers=PUBLISHERS, tenants=PUBLISHERS, calls=effort.calls(400)),
+        ),
     }
     for batch in BATCHES:
         calls = effort.calls(min(500, 20_000 // batch))

@@ -60,7 +60,8 @@ def test_every_row_is_measured_on_the_local_server(tmp_path: Path) -> None:
     assert engine["engine"] == "local"
     assert [row["name"] for row in engine["rows"]] == [
         "publish one by one",
-        "64 publishers at once",
+        "64 publishers, 1 tenant",
+        "64 publishers, 64 tenants",
         "publish batches of 10",
         "publish batches of 100",
         "publish batches of 1000",
