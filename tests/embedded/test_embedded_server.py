@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -107,6 +108,37 @@ async def test_a_killed_server_is_restarted_and_counted(config: MakeConfig) -> N
         await until(lambda: owner.restarts == 1)
         assert await attached.reach() == await owner.reach()
         assert not attached.is_owner
+
+
+async def test_who_asks_during_a_restart_waits_for_it(config: MakeConfig) -> None:
+    async with opened(config()) as [server]:
+        before = await server.reach()
+        os.kill(server.pid or 0, signal.SIGKILL)
+        await until(lambda: server._endpoint is None)
+        after = await server.reach()
+        assert after.address
+        assert after.address != before.address
+        assert after.credentials == before.credentials
+
+
+async def test_ctrl_c_does_not_reach_the_server(config: MakeConfig) -> None:
+    async with opened(config()) as [server]:
+        await server.reach()
+        assert os.getpgid(server.pid or 0) != os.getpgid(0)
+
+
+async def test_the_address_of_an_earlier_server_is_not_taken_for_this_ones(
+    config: MakeConfig, data_dir: Path, tmp_path: Path
+) -> None:
+    async with opened(config(data_dir=str(tmp_path / "other"))) as [other]:
+        await other.reach()
+        DataDirectory(str(data_dir)).prepare()
+        for name in ("embedded.json", "runtime"):
+            source, target = tmp_path / "other" / name, data_dir / name
+            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        async with opened(config("never-ready", startup_timeout=0.5)) as [server]:
+            with pytest.raises(ServerStartupError, match="did not become ready"):
+                await server.reach()
 
 
 async def test_a_server_that_keeps_dying_is_given_up_with_its_last_words(config: MakeConfig) -> None:
