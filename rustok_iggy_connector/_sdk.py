@@ -47,7 +47,7 @@ from rustok_iggy_connector.errors import (
     ServerUnreachableError,
 )
 from rustok_iggy_connector.models import PublishBatch, ReceivedMessage
-from rustok_iggy_connector.refusals import refusal
+from rustok_iggy_connector.refusals import incompatible, refusal
 from rustok_iggy_connector.wire.codes import Status
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, COMMANDS, Message
 from rustok_iggy_connector.wire.primitives import ConsumerKind, PollingStrategy, StrategyKind
@@ -280,8 +280,10 @@ def _settings(address: str, login: Login, tls: TlsSettings | None) -> apache_igg
 def _cannot_open(text: str, address: str, tls: TlsSettings | None) -> RustokIggyError:
     status = status_of(text)
     if status == CANNOT_CONNECT:
-        doubt = ", or TLS was not agreed on (its certificate, its name, or no TLS there)" if tls else ""
-        return ServerUnreachableError(f"{address} cannot be connected to: nobody listens{doubt}", addresses=[address])
+        doubt = ", or TLS was not agreed on (certificate, name, or no TLS there)" if tls else ", or a firewall"
+        return ServerUnreachableError(
+            f"{address} cannot be connected to: nobody listens, the name is not known{doubt}", addresses=[address]
+        )
     if status in SESSION_GONE:
         return ServerUnreachableError(
             f"{address} hung up during the login: it is not an Iggy server, wants TLS, is shutting down, or is of "
@@ -292,6 +294,8 @@ def _cannot_open(text: str, address: str, tls: TlsSettings | None) -> RustokIggy
         return ConfigError([f"tls.ca_file: {tls.ca_file if tls else ''} is not a readable file of PEM certificates"])
     if status == TLS_DOMAIN:
         return ConfigError([f"tls.server_name: {tls.server_name if tls else ''!r} cannot stand in a certificate"])
+    if status == Status.INCOMPATIBLE_PROTOCOL_VERSION:
+        return incompatible(f"{address}: {text}")
     if status is None:
         return _unknown(text, "login", address)
     error = refusal(status, command="login", subject=address)

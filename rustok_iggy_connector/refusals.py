@@ -15,8 +15,8 @@ def refusal(status: int, *, command: str, subject: str = "") -> ConnectorError:
     `subject` names what was asked about, such as "topic 'orders' of stream 'shop'". It never holds a payload.
     """
     name, kind = STATUS_ERRORS.get(status, ("unknown", ServerError))
-    of = f" of {subject}" if subject else ""
-    message = f"the server refused {command}{of}: {name.replace('_', ' ')} (status {status})"
+    about = f" for {subject}" if subject else ""
+    message = f"the server refused {command}{about}: {name.replace('_', ' ')} (status {status})"
     if issubclass(kind, ServerError):
         return kind(message, status=status, name=name, command=command)
     if issubclass(kind, IncompatibleServerError):

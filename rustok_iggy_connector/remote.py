@@ -12,7 +12,9 @@ from rustok_iggy_connector._sdk import Login, SdkClient, TlsSettings, open_clien
 from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.config import ConnectorConfig, ConnectorMode, RemoteConnectorConfig, TlsConfig
 from rustok_iggy_connector.errors import ConfigError, PermissionDeniedError, ServerUnreachableError
+from rustok_iggy_connector.generation import speaks_older_protocol
 from rustok_iggy_connector.models import ServerInfo
+from rustok_iggy_connector.refusals import incompatible
 from rustok_iggy_connector.retry import RetryPolicy
 from rustok_iggy_connector.session_connector import SessionConnector
 from rustok_iggy_connector.sessions import Session
@@ -62,9 +64,15 @@ class RemoteConnector(SessionConnector):
 
     async def _open_client(self, timeout: float) -> Client:
         deadline = self._clock() + self._config.connect_timeout
-        return await self._retry.run(
-            lambda: self._try_each_address(deadline, timeout), clock=self._clock, sleep=self._sleep
-        )
+        try:
+            return await self._retry.run(
+                lambda: self._try_each_address(deadline, timeout), clock=self._clock, sleep=self._sleep
+            )
+        except ServerUnreachableError as error:
+            for address in error.addresses:
+                if not self._config.tls.enabled and await speaks_older_protocol(address):
+                    raise incompatible(f"{address} is a server of 0.8 or older") from error
+            raise
 
     async def _try_each_address(self, deadline: float, timeout: float) -> SdkClient:
         addresses = await self._addresses(deadline)

@@ -8,6 +8,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from rustok_iggy_connector.wire.codes import EvictionReason
+from rustok_iggy_connector.wire.connection import RequestFrame, ServerConnection, encode_eviction
+
 CHUNK_BYTES = 64 * 1024
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -15,13 +18,14 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class FaultProxy:
     """Carries bytes between clients and one server. All faults apply to connections that are open and to new ones.
 
-    `delay` is added to every chunk from the server, in seconds. `corrupt` is applied to the next chunk from the server.
+    `from_clients` is all that clients sent. `delay` is added to every chunk from the server, in seconds. `corrupt` is applied to the next chunk from the server.
     """
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.delay = 0.0
         self.connections = 0
+        self.from_clients = bytearray()
         self._flow = asyncio.Event()
         self._flow.set()
         self._corrupt: Callable[[bytes], bytes] | None = None
@@ -83,6 +87,8 @@ class FaultProxy:
                     await asyncio.sleep(self.delay)
                     if self._corrupt is not None:
                         data, self._corrupt = self._corrupt(data), None
+                else:
+                    self.from_clients += data
                 sink.write(data)
                 await sink.drain()
             sink.write_eof()
@@ -158,3 +164,23 @@ async def until(condition: Callable[[], Awaitable[object]], *, within: float = 1
     while not await condition():
         assert time.monotonic() < deadline, f"not within {within} s"
         await asyncio.sleep(0.02)
+
+
+async def older_generation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An Iggy server up to 0.8: length, code, body in; status, length, body out."""
+    while True:
+        length = int.from_bytes(await reader.readexactly(4), "little")
+        request = await reader.readexactly(max(length, 4))
+        if request == b"\x01\x00\x00\x00":
+            writer.write(bytes(8))
+
+
+async def newer_generation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that answers every login with the versions it takes, as iggy-server does to strangers."""
+    connection = ServerConnection()
+    while not isinstance(frame := connection.next_frame(), RequestFrame):
+        connection.receive_data(await reader.read(CHUNK_BYTES))
+    reason = EvictionReason.INCOMPATIBLE_PROTOCOL
+    writer.write(encode_eviction(frame.header, reason, lowest=12 << 10, highest=12 << 10))
+    await writer.drain()
+    writer.close()
