@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rustok_iggy import IggyConfig, IggyMode
 from tests.architecture.source_tree import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +34,16 @@ def test_the_example_runs_as_printed(example: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "billing 42.0 EUR" in done.stdout
     assert "stored in partition" in done.stdout
+
+
+def test_the_configuration_it_prints_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = code_blocks("yaml")
+    (tmp_path / "iggy.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("IGGY_PASSWORD", "from the environment")
+    config = IggyConfig.load(tmp_path / "iggy.yaml")
+    assert config.mode is IggyMode.REMOTE
+    assert config.remote.addresses == ("127.0.0.1:8090",)
+    assert config.remote.password == "from the environment"
 
 
 def test_the_example_is_twenty_lines() -> None:
