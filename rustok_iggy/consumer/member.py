@@ -200,8 +200,10 @@ class GroupMember:
 
     def _lose(self, partition_id: int) -> None:
         """Cancel what runs and commit nothing: somebody else may own it already."""
-        if self._consumers.pop(partition_id, None) is None:
+        consumer = self._consumers.pop(partition_id, None)
+        if consumer is None:
             return
+        consumer.lose()
         self._handing_over.discard(partition_id)
         self._services.statistics.lost_partitions += 1
         log.warning("partition_lost", group=self._services.group, partition_id=partition_id)
@@ -221,10 +223,12 @@ class GroupMember:
         if error is None:
             return
         self._services.statistics.failed += 1
-        error.add_note(
-            f"group {self._services.group}, topic {self._services.topic}, partition {partition_id},"
-            f" offset {consumer.next_offset - 1}; it was not committed and comes again"
-        )
+        offset = consumer.watermark.oldest_open
+        if offset is not None:
+            error.add_note(
+                f"group {self._services.group}, topic {self._services.topic}, partition {partition_id},"
+                f" offset {offset}; it was not committed and comes again"
+            )
         log.error(
             "subscription_failed", group=self._services.group, partition_id=partition_id, error=type(error).__name__
         )

@@ -72,7 +72,7 @@ class PartitionConsumer:
     """Consumes from `next_offset` on. `exact`: a message above it means that some are gone.
 
     `generation` is that of the group when its ownership was last looked at. `run()` ends by itself after `hand_over()`
-    or `stop()`; cancel its task when the partition is lost.
+    or `stop()`; after `lose()` cancel its task.
     """
 
     services: PartitionServices
@@ -84,6 +84,7 @@ class PartitionConsumer:
     watermark: Watermark
     _polling: bool = field(default=True, init=False)
     _delivering: bool = field(default=True, init=False)
+    _lost: bool = field(default=False, init=False)
     _wakeup: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _storing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _poll_pace: PollPace = field(init=False)
@@ -106,6 +107,11 @@ class PartitionConsumer:
         self._delivering = False
         self.hand_over()
 
+    def lose(self) -> None:
+        """Begin nothing more and commit nothing, also when a handler swallows its cancellation."""
+        self._lost = True
+        self.stop()
+
     async def run(self) -> None:
         """Consume until told to end.
 
@@ -126,7 +132,7 @@ class PartitionConsumer:
             # Nobody cancelled this task: a handler let a cancellation of its own escape, which is no success.
             raise ConsumerError("a handler raised CancelledError") from None
         finally:
-            # Not on cancellation: then the partition is lost, and storing would disturb its new owner.
+            # Not on cancellation: the partition may be another's, whose offset must not go back.
             if not _is_cancelled():
                 await self._commit_at_end()
 
@@ -139,7 +145,7 @@ class PartitionConsumer:
         """Store the watermark, one store at a time. Raises ConnectorError."""
         async with self._storing:
             offset = self.watermark.to_store
-            if offset is None:
+            if offset is None or self._lost:
                 return
             await self.member.subscriber.commit(self.partition_id, offset=offset)
             self.watermark.store(offset)

@@ -30,6 +30,11 @@ class Watermark:
             return 0
         return self.settled - (-1 if self.stored is None else self.stored)
 
+    @property
+    def oldest_open(self) -> int | None:
+        """The first delivery that has not ended."""
+        return self._begun[0] if self._begun else None
+
     def begin(self, offset: int) -> None:
         """Begin a delivery. Offsets come in ascending order."""
         assert not self._begun or offset > self._begun[-1], "a delivery below one that was begun before"

@@ -1,0 +1,83 @@
+"""Transports on one server in memory, with short heartbeats, and handlers that note what they were given."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+from msgspec import Struct
+
+from rustok_iggy import DeliveryContext, EventCatalog, EventEnvelope, IggyConfig, MemoryTransport
+from rustok_iggy_connector import InMemoryConnector, MemoryServer
+
+catalog = EventCatalog("tests")
+
+QUICK = {"heartbeat_interval": 0.05, "commit_interval": 0.05, "drain_timeout": 2.0, "max_idle_delay": 0.02}
+TENANT = UUID(int=7)
+
+
+@catalog.event("thing.counted")
+class Counted(Struct, frozen=True, kw_only=True):
+    number: int
+
+
+@catalog.event("thing.ignored")
+class Ignored(Struct, frozen=True, kw_only=True):
+    number: int
+
+
+def counted(number: int, tenant: UUID = TENANT) -> EventEnvelope:
+    return EventEnvelope.new(tenant, Counted(number=number))
+
+
+@asynccontextmanager
+async def transport(server: MemoryServer, *, partitions: int = 1, **consumer: float) -> AsyncIterator[MemoryTransport]:
+    """A process of its own, as far as the server can tell."""
+    config = IggyConfig(topology={"domain_partitions": partitions}, consumer={**QUICK, **consumer})
+    async with MemoryTransport(config, catalog=catalog, connector=InMemoryConnector(server)) as opened:
+        yield opened
+
+
+class Recorder:
+    """An async handler. `before` runs before an event is noted; raise in it to fail."""
+
+    def __init__(self, before: Callable[[EventEnvelope], object] = lambda envelope: None) -> None:
+        self.before = before
+        self.seen: list[tuple[EventEnvelope, DeliveryContext]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.entered = 0
+        self.cancelled = 0
+
+    async def __call__(self, envelope: EventEnvelope, context: DeliveryContext) -> None:
+        self.entered += 1
+        self.before(envelope)
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        self.seen.append((envelope, context))
+
+    @property
+    def numbers(self) -> list[int]:
+        return [envelope.event.number for envelope, _ in self.seen]
+
+    def per_tenant(self) -> dict[UUID, list[int]]:
+        numbers: dict[UUID, list[int]] = {}
+        for envelope, _ in self.seen:
+            numbers.setdefault(envelope.tenant_id, []).append(envelope.event.number)
+        return numbers
+
+
+async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(within):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.002)
+
+
+def tenants(count: int) -> list[UUID]:
+    return [uuid4() for _ in range(count)]

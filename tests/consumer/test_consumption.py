@@ -1,0 +1,372 @@
+"""Consuming in groups, end to end over a server in memory: order, commits, failures, joining and leaving."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rustok_iggy import ConfigError, ConsumerError, DecodeError, EventEnvelope
+from rustok_iggy_connector import (
+    InMemoryConnector,
+    MemoryServer,
+    OutgoingMessage,
+    PublishBatch,
+)
+from tests.consumer.hosts import TENANT, Ignored, Recorder, counted, tenants, transport, until
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_events_are_handled_in_order_and_committed() -> None:
+    server, handler = MemoryServer(), Recorder()
+    async with transport(server) as host:
+        host.subscribe(group="g")(handler)
+        async with host.consuming():
+            for number in range(50):
+                await host.publish(counted(number))
+            await until(lambda: len(handler.seen) == 50)
+        assert handler.numbers == list(range(50))
+        assert await host.lag(group="g", topic="domain") == {0: 0}
+    assert [context.offset for _, context in handler.seen] == list(range(50))
+
+
+async def test_the_context_says_where_the_event_stands() -> None:
+    server, handler = MemoryServer(), Recorder()
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    async with transport(server) as host:
+        host.subscribe(group="g")(handler)
+        async with host.consuming():
+            confirmation = await host.publish(counted(1))
+            await until(lambda: bool(handler.seen))
+    (_, context) = handler.seen[0]
+    assert context.position == ("domain", confirmation.partition_id, confirmation.offset)
+    assert (context.group, context.attempt) == ("g", 1)
+    assert before < context.timestamp < before + timedelta(seconds=60)
+    assert context.fence == (context.group_id, context.generation, context.position)
+    assert context.generation > 0
+
+
+async def test_a_new_member_goes_on_after_the_committed_offset() -> None:
+    server = MemoryServer()
+    for number in range(3):
+        handler = Recorder()
+        async with transport(server) as host:
+            host.subscribe(group="g")(handler)
+            async with host.consuming():
+                await host.publish(counted(number))
+                await until(lambda seen=handler.seen: bool(seen))  # type: ignore[misc]
+        assert handler.numbers == [number]
+
+
+async def test_two_groups_each_get_every_event() -> None:
+    one, other = Recorder(), Recorder()
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="one")(one)
+        host.subscribe(group="other")(other)
+        async with host.consuming():
+            await host.publish_batch([counted(number) for number in range(20)])
+            await until(lambda: len(one.seen) == len(other.seen) == 20)
+    assert one.numbers == other.numbers == list(range(20))
+
+
+async def test_other_event_types_are_passed_over_and_committed() -> None:
+    handler = Recorder()
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", event_types=["thing.counted"])(handler)
+        async with host.consuming():
+            for number in range(10):
+                await host.publish(EventEnvelope.new(TENANT, Ignored(number=number)))
+                await host.publish(counted(number))
+            await until(lambda: len(handler.seen) == 10)
+        assert handler.numbers == list(range(10))
+        assert await host.lag(group="g", topic="domain") == {0: 0}
+        consuming = host.statistics().consuming
+        assert (consuming.polled, consuming.handled, consuming.filtered) == (20, 10, 10)
+
+
+async def test_a_plain_function_runs_in_a_thread_one_event_after_the_other() -> None:
+    threads: list[threading.Thread] = []
+    numbers: list[int] = []
+
+    def handler(envelope: EventEnvelope, context: object) -> None:
+        threads.append(threading.current_thread())
+        numbers.append(envelope.event.number)  # type: ignore[attr-defined]
+
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g")(handler)
+        async with host.consuming():
+            await host.publish_batch([counted(number) for number in range(30)])
+            await until(lambda: len(numbers) == 30)
+    assert numbers == list(range(30))
+    assert threading.main_thread() not in threads
+
+
+async def test_a_failing_handler_stops_with_its_error_and_its_event_comes_again() -> None:
+    server = MemoryServer()
+
+    def fail_at_7(envelope: EventEnvelope) -> None:
+        if envelope.event.number == 7:  # type: ignore[attr-defined]
+            raise LookupError("no such thing")
+
+    first, second = Recorder(fail_at_7), Recorder()
+    async with transport(server) as host:
+        await host.publish_batch([counted(number) for number in range(10)])
+        host.subscribe(group="g")(first)
+        with pytest.raises(LookupError) as caught:
+            await host.run()
+        assert "group g, topic domain, partition 0, offset 7" in caught.value.__notes__[0]
+        assert await host.lag(group="g", topic="domain") == {0: 3}
+        assert "LookupError" in host.health().reasons[0]
+    async with transport(server) as host:
+        host.subscribe(group="g")(second)
+        async with host.consuming():
+            await until(lambda: len(second.seen) == 3)
+    assert (first.numbers, second.numbers) == ([0, 1, 2, 3, 4, 5, 6], [7, 8, 9])
+
+
+async def test_a_failure_interrupts_the_body_of_consuming() -> None:
+    def fail(envelope: EventEnvelope) -> None:
+        raise LookupError("no such thing")
+
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g")(Recorder(fail))
+        with pytest.raises(LookupError):
+            async with host.consuming():
+                await host.publish(counted(1))
+                await asyncio.sleep(30)
+        await asyncio.sleep(0)  # the cancellation of the body is over
+
+
+async def test_a_failure_of_one_group_drains_the_others() -> None:
+    def fail(envelope: EventEnvelope) -> None:
+        raise LookupError("no such thing")
+
+    good = Recorder()
+    good.gate.clear()
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="bad")(Recorder(fail))
+        host.subscribe(group="good")(good)
+        running = asyncio.create_task(host.run())
+        await until(lambda: host._consumption is not None and all(m.partitions for m in host._consumption.members))
+        await host.publish(counted(1))
+        await until(lambda: good.entered == 1)
+        good.gate.set()
+        with pytest.raises(LookupError):
+            await running
+        assert good.numbers == [1]
+        assert await host.lag(group="good", topic="domain") == {0: 0}
+
+
+async def test_a_cancellation_that_a_handler_lets_escape_is_a_failure() -> None:
+    def cancel(envelope: EventEnvelope) -> None:
+        raise asyncio.CancelledError
+
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g")(Recorder(cancel))
+        await host.publish(counted(1))
+        with pytest.raises(ConsumerError):
+            await host.run()
+
+
+async def test_cancelling_run_finishes_what_is_in_flight_and_commits_it() -> None:
+    handler = Recorder()
+    handler.gate.clear()
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g")(handler)
+        await host.publish_batch([counted(number) for number in range(5)])
+        running = asyncio.create_task(host.run())
+        await until(lambda: handler.entered == 1)
+        running.cancel()
+        await asyncio.sleep(0.02)
+        handler.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert handler.numbers == [0]
+        assert await host.lag(group="g", topic="domain") == {0: 4}
+
+
+async def test_a_handler_that_does_not_end_is_cancelled_and_its_event_not_committed() -> None:
+    handler = Recorder()
+    handler.gate.clear()
+    async with transport(MemoryServer(), drain_timeout=0.1) as host:
+        host.subscribe(group="g")(handler)
+        await host.publish(counted(1))
+        running = asyncio.create_task(host.run())
+        await until(lambda: handler.entered == 1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert handler.cancelled == 1
+        assert await host.lag(group="g", topic="domain") == {0: 1}
+
+
+async def test_a_thread_is_waited_for_before_its_partition_is_given_up() -> None:
+    ended = threading.Event()
+    began = threading.Event()
+
+    def handler(envelope: EventEnvelope, context: object) -> None:
+        began.set()
+        time.sleep(0.3)
+        ended.set()
+
+    async with transport(MemoryServer(), drain_timeout=0.05) as host:
+        host.subscribe(group="g")(handler)
+        await host.publish(counted(1))
+        running = asyncio.create_task(host.run())
+        await until(began.is_set)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert ended.is_set()
+
+
+async def test_undecodable_bytes_stop_with_their_position() -> None:
+    server = MemoryServer()
+    async with transport(server) as host, InMemoryConnector(server) as raw:
+        handler = Recorder()
+        host.subscribe(group="g")(handler)
+        await host.publish(counted(1))
+        await raw.publish_batch(
+            PublishBatch(
+                stream="rustok",
+                topic="domain",
+                partition_id=0,
+                messages=[OutgoingMessage(id=TENANT, payload=b"\x00secret")],
+            )
+        )
+        with pytest.raises(DecodeError, match="topic domain, partition 0, offset 1") as caught:
+            await host.run()
+        assert "secret" not in str(caught.value)
+        assert handler.numbers == [1]
+        assert await host.lag(group="g", topic="domain") == {0: 1}
+
+
+async def test_one_event_type_has_one_handler_in_a_group() -> None:
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", event_types=["thing.counted"])(Recorder())
+        host.subscribe(group="g", event_types=["thing.ignored"])(Recorder())
+        host.subscribe(group="other")(Recorder())
+        with pytest.raises(ConfigError, match=r"both handle thing\.counted"):
+            host.subscribe(group="g", event_types=["thing.counted"])(Recorder())
+
+
+async def test_two_handlers_of_one_group_share_its_offset() -> None:
+    counts, others = Recorder(), Recorder()
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", event_types=["thing.counted"])(counts)
+        host.subscribe(group="g", event_types=["thing.ignored"])(others)
+        async with host.consuming():
+            for number in range(6):
+                await host.publish(EventEnvelope.new(TENANT, Ignored(number=number)) if number % 2 else counted(number))
+            await until(lambda: len(counts.seen) + len(others.seen) == 6)
+    assert (counts.numbers, others.numbers) == ([0, 2, 4], [1, 3, 5])
+
+
+async def test_subscribing_while_consuming_is_refused() -> None:
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g")(Recorder())
+        async with host.consuming():
+            await until(lambda: host._consumption is not None)
+            with pytest.raises(ConfigError, match="before run"):
+                host.subscribe(group="late")(Recorder())
+
+
+async def test_latest_leaves_out_what_was_there_and_misses_nothing_later() -> None:
+    server, first, second = MemoryServer(), Recorder(), Recorder()
+    async with transport(server) as host:
+        await host.publish(counted(1))
+        host.subscribe(group="g", start="latest")(first)
+        async with host.consuming():
+            await until(lambda: host._consumption is not None and host._consumption.members[0].partitions == (0,))
+        await host.publish(counted(2))
+    async with transport(server) as host:
+        host.subscribe(group="g", start="latest")(second)
+        async with host.consuming():
+            await host.publish(counted(3))
+            await until(lambda: len(second.seen) == 2)
+    assert (first.numbers, second.numbers) == ([], [2, 3])
+
+
+async def test_a_group_may_start_at_a_time() -> None:
+    server, handler = MemoryServer(), Recorder()
+    async with transport(server) as host:
+        await host.publish(counted(1))
+        await asyncio.sleep(0.002)
+        moment = datetime.now(UTC)
+        await asyncio.sleep(0.002)
+        await host.publish(counted(2))
+        host.subscribe(group="g", start=moment)(handler)
+        async with host.consuming():
+            await until(lambda: bool(handler.seen))
+    assert handler.numbers == [2]
+
+
+async def test_members_share_the_partitions_and_keep_each_tenant_in_order() -> None:
+    """A second member joins under load, and later leaves: nothing is lost, each tenant's first deliveries in order."""
+    server, one, two = MemoryServer(), Recorder(), Recorder()
+    owners = tenants(12)
+    async with transport(server, partitions=4) as a, transport(server, partitions=4) as b:
+        a.subscribe(group="g")(one)
+        b.subscribe(group="g")(two)
+        async with a.consuming():
+            for number in range(30):
+                await a.publish_batch([counted(number, tenant) for tenant in owners])
+            async with b.consuming():
+                for number in range(30, 60):
+                    await a.publish_batch([counted(number, tenant) for tenant in owners])
+                    await asyncio.sleep(0.02)
+                await until(lambda: b._consumption is not None and bool(b._consumption.members[0].partitions))
+                for number in range(60, 90):
+                    await a.publish_batch([counted(number, tenant) for tenant in owners])
+                await until(lambda: bool(two.seen))
+            for number in range(90, 100):
+                await a.publish_batch([counted(number, tenant) for tenant in owners])
+            await until(lambda: len({e.id for e, _ in one.seen + two.seen}) == 100 * len(owners), within=20)
+        assert sum((await a.lag(group="g", topic="domain")).values()) == 0
+    for tenant in owners:
+        times = sorted((c.position, e.event.number) for e, c in one.seen + two.seen if e.tenant_id == tenant)
+        firsts = list(dict.fromkeys(number for _, number in times))
+        assert firsts == list(range(100))
+    duplicates = Counter(e.id for e, _ in one.seen + two.seen)
+    assert sum(duplicates.values()) - len(duplicates) < 600
+
+
+async def test_a_cooperative_hand_over_repeats_nothing() -> None:
+    server, one, two = MemoryServer(), Recorder(), Recorder()
+    owners = tenants(12)
+    async with transport(server, partitions=4) as a, transport(server, partitions=4) as b:
+        a.subscribe(group="g")(one)
+        b.subscribe(group="g")(two)
+        async with a.consuming():
+            await a.publish_batch([counted(number, tenant) for number in range(50) for tenant in owners])
+            await until(lambda: bool(one.seen))
+            joined = asyncio.create_task(b.run())
+            await until(lambda: b._consumption is not None and len(b._consumption.members[0].partitions) == 2)
+            assert a._consumption is not None
+            await until(lambda: len(a._consumption.members[0].partitions) == 2)
+            await a.publish_batch([counted(number, tenant) for number in range(50, 100) for tenant in owners])
+            await until(lambda: len(one.seen) + len(two.seen) >= 100 * len(owners))
+        joined.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await joined
+    assert max(Counter(e.id for e, _ in one.seen + two.seen).values()) == 1
+    assert two.seen
+
+
+async def test_a_cut_connection_is_mended_and_nothing_is_lost() -> None:
+    server, handler = MemoryServer(), Recorder()
+    async with transport(server, partitions=2) as host:
+        host.subscribe(group="g")(handler)
+        async with host.consuming():
+            owners = tenants(6)
+            for number in range(40):
+                await host.publish_batch([counted(number, tenant) for tenant in owners])
+                if number % 10 == 5:
+                    server.hang_up()
+            await until(lambda: len({e.id for e, _ in handler.seen}) == 240)
+            await until(lambda: host.health().is_healthy)
+    for tenant in owners:
+        assert list(dict.fromkeys(handler.per_tenant()[tenant])) == list(range(40))

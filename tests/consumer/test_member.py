@@ -1,0 +1,217 @@
+"""A group member over a scripted server: what it does when partitions come, go, and come back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from rustok_iggy.consumer.member import GroupMember
+from rustok_iggy.consumer.subscription import Start
+from rustok_iggy_connector import ConnectionLostError, GroupInfo, NotFoundError
+from tests.consumer.hosts import Recorder, until
+from tests.consumer.scripted import ScriptedSubscriber, services, stored
+
+pytestmark = pytest.mark.anyio
+
+
+class Server:
+    """As much of a connector as a member uses."""
+
+    def __init__(self, subscriber: ScriptedSubscriber) -> None:
+        self.subscriber = subscriber
+        self.groups: list[str] = []
+
+    @property
+    def admin(self) -> "Server":
+        return self
+
+    async def describe_group(self, *, stream: str, topic: str, group: str) -> GroupInfo | None:
+        return GroupInfo(id=5, name=group, members={}) if group in self.groups else None
+
+    async def create_group(self, *, stream: str, topic: str, group: str) -> None:
+        self.groups.append(group)
+
+    async def subscribe(self, **names: str) -> ScriptedSubscriber:
+        return self.subscriber
+
+
+@asynccontextmanager
+async def member(
+    subscriber: ScriptedSubscriber, handler: Recorder, **config: float
+) -> AsyncIterator[tuple[GroupMember, asyncio.Task[None]]]:
+    connector: Any = Server(subscriber)
+    subject = GroupMember(connector, stream="s", start=Start.EARLIEST, services=services(handler, **config))
+    task = asyncio.create_task(subject.run())
+    yield subject, task
+    subject.stop()
+    await asyncio.wait({task})
+
+
+def subscriber_with(*partitions: int, messages: int = 3) -> ScriptedSubscriber:
+    subscriber = ScriptedSubscriber()
+    subscriber.logs = {partition: stored(*range(messages)) for partition in partitions}
+    subscriber.owned = partitions
+    return subscriber
+
+
+async def test_it_creates_its_group_consumes_what_it_owns_and_leaves() -> None:
+    subscriber, handler = subscriber_with(0, 2), Recorder()
+    async with member(subscriber, handler) as (subject, task):
+        await until(lambda: len(handler.seen) == 6)
+        assert subject.partitions == (0, 2)
+        assert subject.group_id == 5
+    assert task.exception() is None
+    assert subscriber.left
+    assert subscriber.offsets == {0: 2, 2: 2}
+
+
+async def test_a_partition_that_comes_is_read_after_its_committed_offset() -> None:
+    subscriber, handler = subscriber_with(0), Recorder()
+    subscriber.logs[1], subscriber.offsets[1] = stored(*range(5)), 2
+    async with member(subscriber, handler):
+        await until(lambda: len(handler.seen) == 3)
+        subscriber.owned, subscriber.generation = (0, 1), 2
+        await until(lambda: len(handler.seen) == 5)
+    assert [c.offset for _, c in handler.seen if c.partition_id == 1] == [3, 4]
+    assert {c.generation for _, c in handler.seen if c.partition_id == 1} == {2}
+
+
+async def test_a_missing_partition_that_still_takes_stores_is_finished_and_committed() -> None:
+    subscriber, handler = subscriber_with(0, messages=5), Recorder()
+    subscriber.offsets[0] = 0
+    handler.gate.clear()
+    async with member(subscriber, handler) as (subject, _):
+        await until(lambda: handler.entered == 1)
+        subscriber.owned = ()
+        await until(lambda: (0, 0) in subscriber.commits)  # the probe: the last stored offset again
+        handler.gate.set()
+        await until(lambda: subject.partitions == ())
+    assert handler.numbers == [1, 2, 3, 4]
+    assert subscriber.offsets[0] == 4
+    assert handler.cancelled == 0
+
+
+async def test_a_missing_partition_that_takes_no_stores_is_lost() -> None:
+    subscriber, handler = subscriber_with(0, messages=5), Recorder()
+    subscriber.offsets[0] = 0
+    handler.gate.clear()
+    async with member(subscriber, handler) as (subject, _):
+        await until(lambda: handler.entered == 1)
+        subscriber.owned, subscriber.generation = (), 2
+        subscriber.refused.add(0)
+        await until(lambda: handler.cancelled == 1)
+        await until(lambda: subject.partitions == ())
+    assert (handler.seen, subscriber.commits) == ([], [])
+
+
+async def test_another_members_commit_in_between_starts_the_partition_anew() -> None:
+    """Ownership went away and came back within one heartbeat."""
+    subscriber, handler = subscriber_with(0, messages=10), Recorder()
+    subscriber.offsets[0] = 0
+    handler.gate.clear()
+    async with member(subscriber, handler) as (subject, _):
+        await until(lambda: handler.entered == 1)
+        subscriber.offsets[0], subscriber.generation = 6, 3
+        await until(lambda: handler.cancelled == 1)
+        handler.gate.set()
+        await until(lambda: len(handler.seen) == 3)
+        assert subject.partitions == (0,)
+    assert handler.numbers == [7, 8, 9]
+    assert all(offset >= 7 for _, offset in subscriber.commits)
+
+
+async def test_a_new_generation_without_another_commit_changes_nothing() -> None:
+    subscriber, handler = subscriber_with(0, messages=10), Recorder()
+    subscriber.offsets[0] = 0
+    handler.gate.clear()
+    async with member(subscriber, handler):
+        await until(lambda: handler.entered == 1)
+        asked = subscriber.asked
+        subscriber.generation = 3
+        await until(lambda: subscriber.asked >= asked + 2)
+        handler.gate.set()
+        await until(lambda: len(handler.seen) == 9)
+    assert handler.numbers == list(range(1, 10))
+    assert handler.seen[-1][1].generation == 3
+
+
+async def test_a_lost_partition_waits_for_its_old_handler_before_it_runs_again() -> None:
+    subscriber, running, most = subscriber_with(0, messages=2), 0, 0
+    subscriber.offsets[0] = 0
+    release = asyncio.Event()
+    entered: list[int] = []
+
+    async def stubborn(envelope: Any, context: Any) -> None:
+        nonlocal running, most
+        running += 1
+        entered.append(context.offset)
+        most = max(most, running)
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        running -= 1
+
+    async with member(subscriber, stubborn) as _:  # type: ignore[arg-type]
+        await until(lambda: len(entered) == 1)
+        subscriber.owned, subscriber.generation = (), 2
+        subscriber.refused.add(0)
+        asked = subscriber.asked
+        await until(lambda: subscriber.asked > asked)
+        subscriber.owned, subscriber.generation = (0,), 3
+        subscriber.refused.clear()
+        asked = subscriber.asked
+        await until(lambda: subscriber.asked >= asked + 3)
+        assert len(entered) == 1
+        release.set()
+        await until(lambda: len(entered) == 2)
+    assert most == 1
+
+
+async def test_nothing_begins_when_the_server_has_been_silent_for_three_heartbeats() -> None:
+    subscriber, handler = subscriber_with(0, messages=0), Recorder()
+    async with member(subscriber, handler) as (subject, _):
+        await until(lambda: subject.partitions == (0,))
+        subscriber.silent.clear()
+        await until(lambda: not subject.may_begin())
+        subscriber.logs[0] = stored(0)
+        polls = len(subscriber.polled)
+        await until(lambda: len(subscriber.polled) > polls)
+        await asyncio.sleep(0.05)
+        assert handler.entered == 0
+        subscriber.silent.set()
+        await until(lambda: handler.numbers == [0])
+
+
+async def test_a_server_that_cannot_be_asked_is_asked_again() -> None:
+    subscriber, handler = subscriber_with(0), Recorder()
+    subscriber.fail_next("assignment", ConnectionLostError("cut"))
+    subscriber.fail_next("committed", ConnectionLostError("cut"))
+    async with member(subscriber, handler):
+        await until(lambda: len(handler.seen) == 3)
+
+
+async def test_a_group_that_is_gone_ends_it() -> None:
+    subscriber = subscriber_with(0)
+    subscriber.fail_next("assignment", NotFoundError("no such group"))
+    async with member(subscriber, Recorder()) as (_, task):
+        await asyncio.wait({task})
+        assert isinstance(task.exception(), NotFoundError)
+        assert subscriber.left
+
+
+async def test_an_offset_is_committed_also_while_a_handler_is_slow() -> None:
+    subscriber, handler = subscriber_with(0, messages=2), Recorder()
+
+    def stop_at_1(envelope: Any) -> None:
+        if envelope.event.number == 1:
+            handler.gate.clear()
+
+    handler.before = stop_at_1
+    async with member(subscriber, handler):
+        await until(lambda: subscriber.commits == [(0, 0)])
+        assert handler.numbers == [0]
+        handler.gate.set()

@@ -1,0 +1,231 @@
+"""One partition over a scripted subscriber: gaps, commits, refusals, ending."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from rustok_iggy import OffsetOutOfRangeError, OnGap
+from rustok_iggy.consumer.partition import PartitionConsumer
+from rustok_iggy.consumer.watermark import Watermark
+from rustok_iggy_connector import ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
+from tests.consumer.hosts import Recorder, until
+from tests.consumer.scripted import ScriptedSubscriber, services, stored
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Member:
+    """Always allowed; counts how often it was asked who owns what."""
+
+    subscriber: MessageSubscriber
+    group_id: int = 3
+    allowed: bool = True
+    asked: int = 0
+
+    def may_begin(self) -> bool:
+        return self.allowed
+
+    async def next_answer(self) -> None:
+        self.asked += 1
+        await asyncio.sleep(0.001)
+
+
+def consumer(
+    subscriber: ScriptedSubscriber,
+    handler: Recorder,
+    *,
+    committed: int | None = None,
+    on_gap: OnGap = OnGap.STOP,
+    **config: float,
+) -> PartitionConsumer:
+    if committed is not None:
+        subscriber.offsets[0] = committed
+    return PartitionConsumer(
+        services=services(handler, on_gap=on_gap, **config),
+        member=Member(subscriber),
+        partition_id=0,
+        generation=1,
+        next_offset=0 if committed is None else committed + 1,
+        exact=committed is not None,
+        watermark=Watermark(committed),
+    )
+
+
+async def test_it_reads_by_explicit_offset_and_commits_at_the_end() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(*range(10))
+    subject = consumer(subscriber, handler, committed=3, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.numbers == [4, 5, 6, 7, 8, 9])
+    assert subscriber.commits == []
+    subject.stop()
+    await task
+    assert subscriber.commits == [(0, 9)]
+    assert subscriber.polled[0][:2] == (0, 4)
+
+
+async def test_it_commits_every_so_many_events() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(*range(10))
+    subject = consumer(subscriber, handler, commit_every=4, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == 10)
+    assert subscriber.commits == [(0, 3), (0, 7)]
+    subject.stop()
+    await task
+    assert subscriber.commits[-1] == (0, 9)
+
+
+async def test_it_commits_after_a_while_when_nothing_comes() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0)
+    subject = consumer(subscriber, handler, commit_interval=0.03)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: subscriber.commits == [(0, 0)])
+    subject.stop()
+    await task
+    assert subscriber.commits == [(0, 0)]
+
+
+async def test_a_gap_above_the_committed_offset_stops() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(7, 8)
+    subject = consumer(subscriber, handler, committed=3)
+    with pytest.raises(OffsetOutOfRangeError, match="from offset 4 to 6 are gone") as caught:
+        await subject.run()
+    assert (caught.value.expected, caught.value.found) == (4, 7)
+    assert (handler.seen, subscriber.commits, subject.services.statistics.gaps) == ([], [], 1)
+
+
+async def test_a_gap_may_be_accepted_and_is_counted() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(7, 8)
+    subject = consumer(subscriber, handler, committed=3, on_gap=OnGap.CONTINUE)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.numbers == [7, 8])
+    subject.stop()
+    await task
+    assert (subscriber.commits[-1], subject.services.statistics.gaps) == ((0, 8), 1)
+
+
+async def test_a_group_without_an_offset_begins_at_the_first_event_there_is() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(7, 8)
+    subject = consumer(subscriber, handler)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.numbers == [7, 8])
+    subject.stop()
+    await task
+
+
+@pytest.mark.parametrize("error", [ConnectionLostError("cut"), NotAssignedError("not a member")])
+async def test_a_poll_that_fails_asks_who_owns_what_and_goes_on(error: Exception) -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0)
+    subscriber.fail_next("poll", error, error)
+    subject = consumer(subscriber, handler)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.numbers == [0])
+    subject.stop()
+    await task
+    assert subject.member.asked == 2  # type: ignore[attr-defined]
+
+
+async def test_what_no_repetition_mends_ends_it() -> None:
+    subscriber = ScriptedSubscriber()
+    subscriber.fail_next("poll", NotFoundError("the topic is gone"))
+    with pytest.raises(NotFoundError):
+        await consumer(subscriber, Recorder()).run()
+
+
+async def test_nothing_begins_while_ownership_is_unknown() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0)
+    subject = consumer(subscriber, handler)
+    member = subject.member
+    assert isinstance(member, Member)
+    member.allowed = False
+    task = asyncio.create_task(subject.run())
+    await until(lambda: member.asked > 3)
+    assert handler.entered == 0
+    member.allowed = True
+    await until(lambda: handler.numbers == [0])
+    subject.stop()
+    await task
+
+
+async def test_handing_over_finishes_what_was_polled() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(*range(5))
+    handler.gate.clear()
+    subject = consumer(subscriber, handler)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.entered == 1)
+    subscriber.logs[0] += stored(5)
+    subject.hand_over()
+    handler.gate.set()
+    await task
+    assert (handler.numbers, subscriber.commits[-1]) == ([0, 1, 2, 3, 4], (0, 4))
+
+
+async def test_stopping_finishes_only_what_was_begun() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(*range(5))
+    handler.gate.clear()
+    subject = consumer(subscriber, handler)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.entered == 1)
+    subject.stop()
+    handler.gate.set()
+    await task
+    assert (handler.numbers, subscriber.commits) == ([0], [(0, 0)])
+
+
+async def test_a_lost_partition_commits_nothing() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0, 1)
+    subject = consumer(subscriber, handler, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == 2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert subscriber.commits == []
+
+
+async def test_one_store_is_under_way_at_a_time() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(*range(50))
+    subject = consumer(subscriber, handler, commit_every=1)
+    task = asyncio.create_task(subject.run())
+    while len(handler.seen) < 50:
+        await asyncio.gather(subject.commit(), subject.store_again(), subject.is_still_ours())
+    subject.stop()
+    await task
+    assert subscriber.most_committing == 1
+    offsets = [offset for _, offset in subscriber.commits]
+    assert offsets == sorted(offsets), "an offset never goes back"
+
+
+async def test_storing_again_tells_whether_the_server_still_takes_it() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0)
+    subject = consumer(subscriber, handler, committed=0)
+    assert await subject.store_again()
+    assert subscriber.commits == [(0, 0)]
+    subscriber.refused.add(0)
+    assert not await subject.store_again()
+
+
+async def test_a_refused_commit_at_the_end_is_not_an_error() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0)
+    subject = consumer(subscriber, handler, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == 1)
+    subscriber.refused.add(0)
+    subject.stop()
+    await task
+    assert subscriber.commits == []

@@ -1,0 +1,257 @@
+"""The coalescing producer: what is sent together, what is repeated, what callers are told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+
+from rustok_iggy import producer as producer_module
+from rustok_iggy.errors import BackpressureError, PredecessorFailedError, TransportClosedError
+from rustok_iggy.producer import Producer
+from rustok_iggy_connector import (
+    ConnectionLostError,
+    ConnectorError,
+    NotFoundError,
+    OutgoingMessage,
+    PermissionDeniedError,
+    RequestTimeoutError,
+    ServerUnreachableError,
+)
+from tests.transport.fakes import ScriptedConnector, until
+
+pytestmark = pytest.mark.anyio
+
+ANN, BOB = UUID(int=1), UUID(int=2)
+
+
+@asynccontextmanager
+async def producing(connector: ScriptedConnector, *, timeout: float = 5.0) -> AsyncIterator[Producer]:
+    async def no_time(delay: float) -> None:
+        await asyncio.sleep(0)
+
+    producer = Producer(connector, stream="s", timeout=timeout, sleep=no_time, jitter=lambda: 0.0)
+    yield producer
+    await producer.aclose(timeout=0.1)
+
+
+def message() -> OutgoingMessage:
+    return OutgoingMessage(id=uuid4(), payload=b"payload")
+
+
+def publishing(
+    producer: Producer, sent: OutgoingMessage | None = None, *, tenant: UUID = ANN, partition: int = 0
+) -> asyncio.Task[int]:
+    coroutine = producer.publish(sent or message(), topic="domain", partition_id=partition, tenant_id=tenant)
+    return asyncio.create_task(coroutine)
+
+
+async def test_one_publish_is_one_batch_and_has_its_offset() -> None:
+    connector = ScriptedConnector()
+    async with producing(connector) as producer:
+        assert [await publishing(producer) for _ in range(3)] == [0, 1, 2]
+    assert [len(batch) for batch in connector.batches] == [1, 1, 1]
+
+
+async def test_publishes_gather_while_a_batch_is_under_way() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        first = publishing(producer)
+        await until(lambda: len(connector.batches) == 1)
+        messages = [message() for _ in range(50)]
+        later = [publishing(producer, each, tenant=UUID(int=9 + index)) for index, each in enumerate(messages)]
+        await asyncio.sleep(0)
+        connector.gate.set()
+        assert await first == 0
+        assert await asyncio.gather(*later) == list(range(1, 51))
+    assert connector.batches[1:] == [[each.id for each in messages]]
+
+
+async def test_those_confirmed_together_meet_again_in_the_next_batch() -> None:
+    connector = ScriptedConnector()
+
+    async def publisher(producer: Producer) -> None:
+        for _ in range(10):
+            await producer.publish(message(), topic="domain", partition_id=0, tenant_id=ANN)
+
+    async with producing(connector) as producer:
+        await asyncio.gather(*(publisher(producer) for _ in range(64)))
+    assert len(connector.batches) <= 12
+
+
+async def test_one_batch_in_flight_per_partition_and_partitions_side_by_side() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        tasks = [publishing(producer, partition=index % 3) for index in range(30)]
+        await until(lambda: sum(connector.in_flight.values()) == 3)
+        connector.gate.set()
+        await asyncio.gather(*tasks)
+    assert connector.most_in_flight == 1
+
+
+async def test_a_lost_connection_is_repeated_with_the_same_ids() -> None:
+    connector = ScriptedConnector(ConnectionLostError("cut"), ServerUnreachableError("down"))
+    async with producing(connector) as producer:
+        assert await publishing(producer) == 0
+        assert producer.statistics.retries == 2
+        assert producer.statistics.retrying == 0
+    assert connector.batches[0] == connector.batches[1] == connector.batches[2]
+
+
+async def test_nothing_of_the_partition_is_sent_while_an_outcome_is_unknown() -> None:
+    connector = ScriptedConnector(ConnectionLostError("cut"), ConnectionLostError("cut"))
+    async with producing(connector) as producer:
+        first, second = message(), message()
+        await asyncio.gather(publishing(producer, first), publishing(producer, second, tenant=BOB))
+    assert connector.logs["domain", 0] == [first.id, second.id]
+    assert connector.batches[0] == connector.batches[1] == connector.batches[2]
+
+
+@pytest.mark.parametrize("refusal", [NotFoundError("no topic"), PermissionDeniedError("no right")])
+async def test_a_refusal_is_not_repeated(refusal: ConnectorError) -> None:
+    connector = ScriptedConnector(refusal)
+    async with producing(connector) as producer:
+        with pytest.raises(type(refusal)):
+            await publishing(producer)
+        assert producer.statistics.failed == 1
+        assert await publishing(producer) == 0, "the partition goes on"
+    assert len(connector.batches) == 2
+
+
+async def test_queued_events_of_a_failed_tenant_are_not_sent_and_others_are() -> None:
+    connector = ScriptedConnector(NotFoundError("no topic"))
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        failing = message()
+        first = publishing(producer, failing, tenant=ANN)
+        await until(lambda: len(connector.batches) == 1)
+        held_back, innocent = publishing(producer, tenant=ANN), publishing(producer, tenant=BOB)
+        await asyncio.sleep(0)
+        connector.gate.set()
+        with pytest.raises(NotFoundError):
+            await first
+        with pytest.raises(PredecessorFailedError) as caught:
+            await held_back
+        assert caught.value.predecessor_id == failing.id
+        assert await innocent == 0
+        assert await publishing(producer, tenant=ANN) == 1, "only what was queued is held back"
+        statistics = producer.statistics
+        assert (statistics.confirmed, statistics.failed, statistics.unsent, statistics.queued) == (2, 1, 1, 0)
+
+
+async def test_a_deadline_in_flight_leaves_the_outcome_unknown() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector, timeout=0.05) as producer:
+        with pytest.raises(RequestTimeoutError) as caught:
+            await publishing(producer)
+        assert caught.value.outcome_unknown
+        assert producer.statistics.unknown == 1
+
+
+async def test_a_deadline_while_the_server_is_away_says_that_nothing_was_stored() -> None:
+    connector = ScriptedConnector(*[ServerUnreachableError("down")] * 100_000)
+    async with producing(connector, timeout=0.05) as producer:
+        with pytest.raises(ServerUnreachableError):
+            await publishing(producer)
+        assert producer.statistics.failed == 1
+
+
+async def test_an_unknown_try_makes_a_later_refusal_unknown_too() -> None:
+    connector = ScriptedConnector(ConnectionLostError("cut"), PermissionDeniedError("no right"))
+    async with producing(connector) as producer:
+        with pytest.raises(ConnectionLostError) as caught:
+            await publishing(producer)
+        assert caught.value.outcome_unknown
+        assert isinstance(caught.value.__cause__, PermissionDeniedError)
+        assert producer.statistics.unknown == 1
+
+
+async def test_what_waited_too_long_behind_others_is_not_sent() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector, timeout=0.05) as producer:
+        first = publishing(producer)
+        await until(lambda: len(connector.batches) == 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(producer, "_timeout", 0.0)
+            late = publishing(producer, tenant=BOB)
+            await asyncio.sleep(0)
+        with pytest.raises(RequestTimeoutError):
+            await first
+        with pytest.raises(BackpressureError):
+            await late
+    assert len(connector.batches) == 1
+
+
+async def test_cancelling_a_caller_does_not_take_back_what_was_sent() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        sent = message()
+        task = publishing(producer, sent)
+        await until(lambda: len(connector.batches) == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        connector.gate.set()
+        assert await publishing(producer) == 1
+    assert connector.logs["domain", 0][0] == sent.id
+
+
+async def test_closing_waits_for_what_is_queued() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        tasks = [publishing(producer) for _ in range(5)]
+        await until(lambda: len(connector.batches) == 1)
+        closing = asyncio.create_task(producer.aclose(timeout=5.0))
+        await asyncio.sleep(0)
+        connector.gate.set()
+        await closing
+        assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
+        with pytest.raises(TransportClosedError):
+            await publishing(producer)
+
+
+async def test_closing_fails_what_is_left_after_its_deadline() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        in_flight = publishing(producer, tenant=ANN)
+        await until(lambda: len(connector.batches) == 1)
+        queued = publishing(producer, tenant=BOB)
+        await asyncio.sleep(0)
+        await producer.aclose(timeout=0.01)
+        with pytest.raises(RequestTimeoutError):
+            await in_flight
+        with pytest.raises(TransportClosedError):
+            await queued
+        assert (producer.statistics.unknown, producer.statistics.unsent, producer.statistics.queued) == (1, 1, 0)
+        await producer.aclose(timeout=0.01)
+
+
+async def test_a_bug_below_fails_its_batch_and_no_other() -> None:
+    connector = ScriptedConnector(ZeroDivisionError("bug"))
+    async with producing(connector) as producer:
+        with pytest.raises(ZeroDivisionError):
+            await publishing(producer)
+        assert await publishing(producer) == 0
+
+
+async def test_a_queue_that_does_not_move_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producer_module, "MAX_QUEUED_EVENTS", 10)
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        tasks = [publishing(producer) for _ in range(10)]
+        await asyncio.sleep(0)
+        with pytest.raises(BackpressureError) as caught:
+            await publishing(producer)
+        assert caught.value.depth == 10
+        connector.gate.set()
+        await asyncio.gather(*tasks)
+        assert await publishing(producer) == 10
