@@ -12,8 +12,9 @@ from rustok_iggy.config import (
     TopologyConfig,
 )
 from rustok_iggy.consumer.context import DeliveryContext, Fence
-from rustok_iggy.consumer.partition import ConsumerStatistics
-from rustok_iggy.consumer.subscription import OnGap, Start
+from rustok_iggy.consumer.failure import Block, Retry, Stop
+from rustok_iggy.consumer.statistics import ConsumerStatistics
+from rustok_iggy.consumer.subscription import Ack, OnGap, Ordering, Start, SubscribeOptions
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import (
     AlreadyExistsError,
@@ -41,9 +42,11 @@ from rustok_iggy.errors import (
     PredecessorFailedError,
     ProtocolError,
     RedriveError,
+    Reject,
     RemoteProtocolError,
     ReplayError,
     RequestTimeoutError,
+    RetryLater,
     RustokIggyError,
     SerializationError,
     ServerError,
@@ -76,9 +79,11 @@ from rustok_iggy.validation import ValidateEvent
 from rustok_iggy_connector import Durability, Position, PublishConfirmation
 
 __all__ = [
+    "Ack",
     "AlreadyExistsError",
     "AuthenticationError",
     "BackpressureError",
+    "Block",
     "CommitError",
     "ComponentHealth",
     "ConfigError",
@@ -117,6 +122,7 @@ __all__ = [
     "NotFoundError",
     "OffsetOutOfRangeError",
     "OnGap",
+    "Ordering",
     "OutboxError",
     "PermissionDeniedError",
     "Position",
@@ -129,12 +135,15 @@ __all__ = [
     "PublishResults",
     "PublishStatus",
     "RedriveError",
+    "Reject",
     "ReliabilityLevel",
     "RemoteConfig",
     "RemoteProtocolError",
     "ReplayError",
     "RequestTimeoutError",
     "RetentionConfig",
+    "Retry",
+    "RetryLater",
     "RustokIggyError",
     "SerializationError",
     "SerializationFormat",
@@ -145,6 +154,8 @@ __all__ = [
     "ServerStartupError",
     "ServerUnreachableError",
     "Start",
+    "Stop",
+    "SubscribeOptions",
     "TopologyConfig",
     "TopologyConflictError",
     "TopologyError",

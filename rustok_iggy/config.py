@@ -102,12 +102,29 @@ class ConsumerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """For running handlers to end, on close and on hand-over; then they are cancelled."""
     handler_threads: int = 8
     """For handlers that are not `async def`."""
+    max_concurrency: int = 16
+    """Handlers of one group and topic that run side by side in this process, each for another tenant."""
+    max_ahead: int = 10_000
+    """Events of a partition that may be done above one that is not; then the partition pauses."""
+    max_ahead_bytes: int = 64 * 1024 * 1024
+    """The same in bytes."""
+    handler_timeout: float = 300.0
+    """After which an `async def` handler is cancelled and its delivery has failed; 0: never."""
+    slow_handler_after: float = 10.0
+    """After which a running handler is logged, once a delivery."""
+    stuck_after: float = 60.0
+    """After which a running handler makes health unhealthy; waiting for a retry does not count."""
 
     def problems(self, path: str) -> Iterator[str]:
-        times = ("heartbeat_interval", "commit_interval", "max_idle_delay", "drain_timeout")
+        times = (
+            *("heartbeat_interval", "commit_interval", "max_idle_delay", "drain_timeout"),
+            *("slow_handler_after", "stuck_after"),
+        )
         yield from (f"{path}.{name}: must be above 0" for name in times if not getattr(self, name) > 0)
-        counts = ("commit_every", "max_prefetch", "handler_threads")
+        counts = ("commit_every", "max_prefetch", "handler_threads", "max_concurrency", "max_ahead", "max_ahead_bytes")
         yield from (f"{path}.{name}: must be at least 1" for name in counts if getattr(self, name) < 1)
+        if not self.handler_timeout >= 0:
+            yield f"{path}.handler_timeout: is negative; 0 means no limit"
         if self.drain_timeout + 2 * self.heartbeat_interval >= SERVER_REBALANCING_TIMEOUT:
             yield (
                 f"{path}.drain_timeout: with two heartbeats it must be below the {SERVER_REBALANCING_TIMEOUT:g} s"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from typing import Unpack
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -19,18 +21,17 @@ from rustok_iggy.config import IggyConfig
 from rustok_iggy.consumer.consumption import Consumption
 from rustok_iggy.consumer.context import DeliveryContext
 from rustok_iggy.consumer.delivery import EnvelopeReader, runner
-from rustok_iggy.consumer.partition import ConsumerStatistics
+from rustok_iggy.consumer.statistics import ConsumerStatistics, Pauses
 from rustok_iggy.consumer.subscription import (
     EventTypes,
     Handler,
-    OnGap,
-    Start,
+    SubscribeOptions,
     Subscription,
     check_together,
     subscriptions_for,
 )
 from rustok_iggy.envelope import EventEnvelope
-from rustok_iggy.errors import ConfigError, TransportClosedError
+from rustok_iggy.errors import ConfigError, ConsumerError, TransportClosedError
 from rustok_iggy.events import RUSTOK
 from rustok_iggy.health import ComponentHealth, HealthReport, component
 from rustok_iggy.outgoing import EnvelopeWriter
@@ -85,6 +86,7 @@ class IggyTransport(EventTransport):
         self._subscriptions: list[Subscription] = []
         self._consumption: Consumption | None = None
         self._consuming = ConsumerStatistics()
+        self._pauses: defaultdict[str, Pauses] = defaultdict(Pauses)
         self._failure: Exception | None = None
         self._closed = False
 
@@ -129,8 +131,7 @@ class IggyTransport(EventTransport):
         group: str,
         topics: Iterable[str] | None = None,
         event_types: EventTypes | None = None,
-        start: Start | str | datetime = Start.EARLIEST,
-        on_gap: OnGap | str = OnGap.STOP,
+        **options: Unpack[SubscribeOptions],
     ) -> Callable[[H], H]:
         def register(handler: H) -> H:
             added = subscriptions_for(
@@ -139,8 +140,7 @@ class IggyTransport(EventTransport):
                 group=group,
                 topics=topics,
                 event_types=event_types,
-                start=start,
-                on_gap=on_gap,
+                options=options,
             )
             if self._consumption is not None:
                 raise ConfigError([f"subscribe(group={group!r}): subscribe before run() or consuming()"])
@@ -149,6 +149,31 @@ class IggyTransport(EventTransport):
             return handler
 
         return register
+
+    async def acknowledge(self, event_id: UUID) -> None:
+        if self._consumption is None:
+            raise ConsumerError("nothing is being consumed; call acknowledge() while run() or consuming() is entered")
+        self._consumption.acknowledge(event_id)
+
+    def pause(self, *, group: str, tenant_id: UUID | None = None) -> None:
+        self._require_group(group)
+        if tenant_id is None:
+            self._pauses[group].everything = True
+        else:
+            self._pauses[group].tenants.add(tenant_id)
+        if self._consumption is not None:
+            for member in self._consumption.members_of(group):
+                member.pause(tenant_id)
+
+    def resume(self, *, group: str, tenant_id: UUID | None = None) -> None:
+        self._require_group(group)
+        if tenant_id is None:
+            self._pauses[group].everything = False
+        else:
+            self._pauses[group].tenants.discard(tenant_id)
+        if self._consumption is not None:
+            for member in self._consumption.members_of(group):
+                member.resume(tenant_id)
 
     async def run(self) -> None:
         stop = asyncio.Event()
@@ -212,6 +237,7 @@ class IggyTransport(EventTransport):
             reader=self._reader,
             config=self.config.consumer,
             statistics=self._consuming,
+            pauses=self._pauses,
         )
         self._failure = None
         try:
@@ -221,6 +247,10 @@ class IggyTransport(EventTransport):
             raise
         finally:
             self._consumption = None
+
+    def _require_group(self, group: str) -> None:
+        if all(subscription.group != group for subscription in self._subscriptions):
+            raise ConfigError([f"group {group!r}: nothing is subscribed as this group"])
 
     def _require_consumable(self) -> None:
         self._open_producer()
@@ -254,8 +284,11 @@ class IggyTransport(EventTransport):
             unhealthy.append(f"a subscription stopped with {type(self._failure).__name__}")
         if self._consuming.gaps:
             unhealthy.append(f"{self._consuming.gaps} times events were gone before they were handled")
-        degraded = tuple(self._consumption.problems()) if self._consumption is not None else ()
-        return component(degraded=degraded, unhealthy=tuple(unhealthy))
+        degraded = [f"group {name} is paused" for name, paused in self._pauses.items() if paused.everything]
+        if self._consumption is not None:
+            degraded += self._consumption.degraded()
+            unhealthy += self._consumption.unhealthy()
+        return component(degraded=tuple(degraded), unhealthy=tuple(unhealthy))
 
 
 def _serializers(catalog: EventCatalog, configured: SerializationFormat) -> dict[SerializationFormat, EventSerializer]:

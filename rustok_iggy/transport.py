@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from enum import IntEnum
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
+from uuid import UUID
 
-from rustok_iggy.consumer.subscription import EventTypes, Handler, OnGap, Start
+from rustok_iggy.consumer.subscription import EventTypes, Handler, SubscribeOptions
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.health import HealthReport
 from rustok_iggy.publish_results import PublishResults
@@ -67,28 +67,42 @@ class EventTransport(ABC):
         group: str,
         topics: Iterable[str] | None = None,
         event_types: EventTypes | None = None,
-        start: Start | str | datetime = Start.EARLIEST,
-        on_gap: OnGap | str = OnGap.STOP,
+        **options: Unpack[SubscribeOptions],
     ) -> Callable[[H], H]:
         """Return a decorator that hands events to a handler, once run() or consuming() is entered.
 
         `async def` handlers run in the event loop, others in a bounded number of threads. `event_types` are classes or
-        names, None: all. `topics` None: those of the event types. `start` counts for a partition that the group has no
-        offset for. `on_gap`: what to do when events were removed before the group got to them. Raises ConfigError:
-        also when an event type would have two handlers in one group.
+        names, None: all. `topics` None: those of the event types. For `options` see SubscribeOptions. Raises
+        ConfigError: also when an event type would have two handlers in one group.
         """
+
+    @abstractmethod
+    async def acknowledge(self, event_id: UUID) -> None:
+        """Say that an event is done, with ack="manual". Raises ConsumerError unless exactly one delivery is open that
+        has this id: then use context.ack().
+        """
+
+    @abstractmethod
+    def pause(self, *, group: str, tenant_id: UUID | None = None) -> None:
+        """Begin no delivery of a group, or of one tenant in it, until resume(); what runs ends. Kept through
+        rebalances, and from one run() to the next. A paused tenant's events hold the offset. Raises ConfigError.
+        """
+
+    @abstractmethod
+    def resume(self, *, group: str, tenant_id: UUID | None = None) -> None:
+        """Undo pause(). Resuming the group leaves tenants paused that were paused by themselves."""
 
     @abstractmethod
     async def run(self) -> None:
         """Consume until cancelled or SIGTERM, then finish what is in flight, commit and leave the groups.
 
-        A handler that raises ends its subscription: what was handled before is committed, its event comes again later,
-        and the error is raised here once all others are drained.
+        What a handler's error leads to is `on_failure`. Stop() ends the subscription: what was handled before is
+        committed, the event comes again later, and the error is raised here once all others are drained.
         """
 
     @abstractmethod
     def consuming(self) -> AbstractAsyncContextManager[None]:
-        """Consume while inside `async with`. A handler that raises cancels the body, and is raised at its end."""
+        """Consume while inside `async with`. What run() would raise cancels the body, and is raised at its end."""
 
     @abstractmethod
     async def lag(self, *, group: str, topic: str) -> Mapping[int, int]:

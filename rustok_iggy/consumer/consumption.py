@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import structlog
 
 from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
 from rustok_iggy.consumer.member import GroupMember
-from rustok_iggy.consumer.partition import ConsumerStatistics, PartitionServices
+from rustok_iggy.consumer.slots import Slots
+from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionServices, Pauses
 from rustok_iggy.consumer.subscription import Subscription
+from rustok_iggy.errors import ConsumerError
 from rustok_iggy_connector import IggyConnector
 
 log = structlog.get_logger(__name__)
@@ -32,7 +36,9 @@ class Consumption:
         reader: EnvelopeReader,
         config: ConsumerConfig,
         statistics: ConsumerStatistics,
+        pauses: Mapping[str, Pauses],
         clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._threads = ThreadPoolExecutor(config.handler_threads, thread_name_prefix="rustok-iggy-handler")
         together: dict[tuple[str, str], list[Subscription]] = defaultdict(list)
@@ -48,20 +54,42 @@ class Consumption:
                     topic=topic,
                     on_gap=handlers[0].on_gap,
                     reader=reader,
-                    router=Router(handlers, self._threads),
+                    router=Router(handlers, self._threads, timeout=config.handler_timeout),
                     config=config,
                     statistics=statistics,
                     clock=clock,
+                    chance=chance,
+                    slots=Slots(handlers[0].max_concurrency or config.max_concurrency),
+                    pauses=pauses[group],
+                    ordering=handlers[0].ordering,
+                    deduplicate=handlers[0].deduplicate,
                 ),
             )
             for (group, topic), handlers in together.items()
         )
 
-    def problems(self) -> Iterator[str]:
-        """Say which members have not heard from the server for long."""
+    def members_of(self, group: str) -> Iterator[GroupMember]:
+        """The members of a group, one a topic."""
+        return (member for member in self.members if member.group == group)
+
+    def degraded(self) -> Iterator[str]:
+        """Say what somebody should look at."""
         for member in self.members:
-            if not member.may_begin():
-                yield f"{member.name}: the server has not said for several heartbeats which partitions are ours"
+            yield from member.degraded()
+
+    def unhealthy(self) -> Iterator[str]:
+        """Say which deliveries do not end."""
+        for member in self.members:
+            yield from member.unhealthy()
+
+    def acknowledge(self, event_id: UUID) -> None:
+        """See EventTransport.acknowledge."""
+        found = [each for member in self.members for each in member.unacked(event_id)]
+        if len(found) != 1:
+            raise ConsumerError(
+                f"{len(found)} open deliveries have event id {event_id}, not one; call context.ack() of the delivery"
+            )
+        found[0]()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set, or one member fails: then all are drained, and its error is raised.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from rustok_iggy.errors import ConsumerError
 from rustok_iggy_connector import Position
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +36,17 @@ class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
     offset: int
     stored_at: int
     attempt: int = 1
+    acknowledge: Callable[[], None] | None = None
+
+    def ack(self) -> None:
+        """Say that the event is done, with ack="manual": its tenant goes on, its offset may be committed.
+
+        May be called within the handler or later, from any thread; again, or after its partition was lost, without
+        effect. Raises ConsumerError without ack="manual".
+        """
+        if self.acknowledge is None:
+            raise ConsumerError(f"group {self.group} acknowledges by returning; subscribe with ack='manual'")
+        self.acknowledge()
 
     @property
     def position(self) -> Position:

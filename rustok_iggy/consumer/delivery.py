@@ -9,12 +9,15 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
+
 from rustok_iggy.consumer.context import DeliveryContext
-from rustok_iggy.consumer.subscription import Handler, Subscription, is_async
+from rustok_iggy.consumer.failure import FailurePolicy
+from rustok_iggy.consumer.subscription import Ack, Handler, Subscription, is_async
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import DecodeError
 from rustok_iggy.message import read_rk_header
-from rustok_iggy.serialization import EventSerializer, SerializationFormat
+from rustok_iggy.serialization import EventSerializer, OpenedEnvelope, SerializationFormat
 from rustok_iggy_connector import Position, ReceivedMessage
 
 Run = Callable[[EventEnvelope, DeliveryContext], Any]
@@ -28,34 +31,19 @@ class EnvelopeReader:
         self._serializers = serializers
         self._serializer = serializers[format]
 
-    def read(
-        self, message: ReceivedMessage, wanted: Callable[[str], Run | None], position: Position
-    ) -> tuple[EventEnvelope, Run] | None:
-        """Decode a message if its event type is `wanted`; None when it is not.
-
-        Raises DecodeError that names the position; UnknownEventTypeError, UnsupportedVersionError with it as a note.
-        """
+    def open(self, message: ReceivedMessage) -> OpenedEnvelope:
+        """Read a message's ids. Raises DecodeError."""
         try:
-            return self._read(self._serializer, message.payload, wanted)
-        except DecodeError as error:
+            return self._serializer.open(message.payload)
+        except DecodeError:
             other = self._named_by_header(message)
             if other is None:
-                raise _at(position, error) from error
-        try:
-            return self._read(other, message.payload, wanted)
-        except DecodeError as error:
-            raise _at(position, error) from error
+                raise
+        return other.open(message.payload)
 
     def decode(self, payload: bytes) -> EventEnvelope:
         """Decode in the configured format. Raises what EventSerializer.decode raises."""
         return self._serializer.decode(payload)
-
-    def _read(
-        self, serializer: EventSerializer, payload: bytes, wanted: Callable[[str], Run | None]
-    ) -> tuple[EventEnvelope, Run] | None:
-        opened = serializer.open(payload)
-        run = wanted(opened.event_type)
-        return None if run is None else (opened.decode(), run)
 
     def _named_by_header(self, message: ReceivedMessage) -> EventSerializer | None:
         header = read_rk_header(message.headers)
@@ -64,21 +52,55 @@ class EnvelopeReader:
         return self._serializers.get(header.format)
 
 
+class Route(Struct, frozen=True, kw_only=True):
+    """What is done with an event type: which call, and what follows from it."""
+
+    run: Run
+    policy: FailurePolicy
+    timeout: float
+    """Seconds; 0: none. A thread cannot be stopped and has none."""
+    manual: bool
+
+
 class Router:
     """Which handler takes which event type, within one group on one topic."""
 
-    def __init__(self, subscriptions: Iterable[Subscription], threads: Executor) -> None:
-        self._by_type: dict[str, Run] = {}
-        self._any: Run | None = None
-        for subscription in subscriptions:
-            run = runner(subscription.handler, threads)
-            if subscription.event_types is None:
-                self._any = run
+    def __init__(self, subscriptions: Iterable[Subscription], threads: Executor, *, timeout: float) -> None:
+        self._by_type: dict[str, Route] = {}
+        self._any: Route | None = None
+        self.timeouts: set[float] = set()
+        for each in subscriptions:
+            chosen = timeout if each.handler_timeout is None else each.handler_timeout
+            route = Route(
+                run=runner(each.handler, threads),
+                policy=each.on_failure,
+                timeout=chosen if is_async(each.handler) else 0,
+                manual=each.ack is Ack.MANUAL,
+            )
+            self.timeouts.add(route.timeout)
+            if each.event_types is None:
+                self._any = route
             else:
-                self._by_type.update(dict.fromkeys(subscription.event_types, run))
+                self._by_type.update(dict.fromkeys(each.event_types, route))
 
-    def __call__(self, event_type: str) -> Run | None:
+    def __call__(self, event_type: str) -> Route | None:
         return self._by_type.get(event_type, self._any)
+
+
+class Delivery(Struct, kw_only=True, gc=False):
+    """One event on its way to its handler, over all its attempts. Times in seconds of the consumer's clock."""
+
+    offset: int
+    stored_at: int
+    opened: OpenedEnvelope
+    route: Route
+    attempt: int = 0
+    failures: int = 0
+    first_failed_at: float = 0.0
+    started_at: float = 0.0
+    is_slow: bool = False
+    timed_out: bool = False
+    acked: bool = False
 
 
 def runner(handler: Handler, threads: Executor) -> Run:
@@ -113,7 +135,8 @@ async def _ended(running: asyncio.Future[Any]) -> None:
         running.exception()  # noted as seen; the cancellation says more
 
 
-def _at(position: Position, error: DecodeError) -> DecodeError:
+def at_position(position: Position, error: DecodeError) -> DecodeError:
+    """Return the same error with the message's position."""
     return DecodeError(
         f"the message at topic {position.topic}, partition {position.partition_id}, offset {position.offset}"
         f" cannot be read: {error}",

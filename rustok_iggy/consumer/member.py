@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 
 from rustok_iggy.consumer.assignment import Handover, changes, handover, may_begin
-from rustok_iggy.consumer.partition import PartitionConsumer, PartitionServices, is_transient
+from rustok_iggy.consumer.partition import PartitionConsumer, is_transient
 from rustok_iggy.consumer.start import StartingPoint, starting_point
+from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import Start
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy_connector import AlreadyExistsError, Assignment, ConnectorError, IggyConnector, MessageSubscriber
@@ -62,6 +64,10 @@ class GroupMember:
         return f"{self._services.group}/{self._services.topic}"
 
     @property
+    def group(self) -> str:
+        return self._services.group
+
+    @property
     def partitions(self) -> tuple[int, ...]:
         """What is consumed here now."""
         return tuple(sorted(self._consumers))
@@ -89,14 +95,58 @@ class GroupMember:
         self._asking.set()
         self._release()
 
+    def pause(self, tenant: UUID | None) -> None:
+        """Begin nothing of a tenant, or (None) of anybody, until resume(). What runs ends."""
+        pauses = self._services.pauses
+        if tenant is None:
+            pauses.everything = True
+        else:
+            pauses.tenants.add(tenant)
+            for consumer in self._consumers.values():
+                consumer.runner.pause(tenant)
+
+    def resume(self, tenant: UUID | None) -> None:
+        """Undo pause(); None leaves tenants paused that were paused by themselves."""
+        if tenant is None:
+            self._services.pauses.everything = False
+            self._kick()
+        else:
+            self._services.pauses.tenants.discard(tenant)
+            for consumer in self._consumers.values():
+                consumer.runner.resume(tenant)
+
+    def unacked(self, event_id: UUID) -> Iterator[Callable[[], None]]:
+        """What acknowledges an event, for each open delivery that has its id."""
+        for consumer in self._consumers.values():
+            yield from consumer.runner.unacked(event_id)
+
+    def degraded(self) -> Iterator[str]:
+        """Say what somebody should look at."""
+        if not self.may_begin():
+            yield f"{self.name}: the server has not said for several heartbeats which partitions are ours"
+        if self._services.breaker.is_open:
+            yield f"{self.name}: nearly every delivery fails; all wait, and one after another is tried"
+        for consumer in self._consumers.values():
+            yield from consumer.degraded()
+
+    def unhealthy(self) -> Iterator[str]:
+        """Say which deliveries do not end."""
+        now = self._clock()
+        for consumer in self._consumers.values():
+            yield from consumer.unhealthy(now)
+
     async def run(self) -> None:
         """Consume until stop(). Raises what a partition raises (partition.py), once the others have ended."""
+        watching = asyncio.create_task(self._watch(), name=f"watch {self.name}")
         try:
             while not self._stopping and self._failure is None:
                 await self._round()
                 await self._until_next_round()
         finally:
-            await self._end()
+            try:
+                await self._end()
+            finally:
+                watching.cancel()
         if self._failure is not None:
             raise self._failure
 
@@ -129,6 +179,9 @@ class GroupMember:
         return await self._connector.subscribe(stream=stream, topic=topic, group=group)
 
     async def _act(self, answer: Assignment) -> None:
+        if answer.generation != self._generation:
+            for consumer in self._consumers.values():
+                consumer.frozen = True
         # A partition that is being handed over stays missing until its last event is committed.
         owned = self._consumers.keys() - (self._handing_over if answer.generation == self._generation else set())
         found = changes(owned=owned, generation=self._generation, answer=answer)
@@ -176,7 +229,9 @@ class GroupMember:
         consumer = self._consumers.get(partition_id)
         if consumer is None:
             return
-        accepted = await consumer.store_again()
+        # A generation later somebody may have owned it in between, and storing again would move the offset back.
+        unchanged = not consumer.frozen or await consumer.is_still_ours()
+        accepted = unchanged and await consumer.store_again()
         after = await self.subscriber.assignment() if accepted else answer
         decision = handover(store_accepted=accepted, before=answer, after=after)
         if decision is Handover.LOST:
@@ -184,6 +239,7 @@ class GroupMember:
         elif decision is Handover.REVOKED:
             log.info("partition_handed_over", group=self._services.group, partition_id=partition_id)
             self._handing_over.add(partition_id)
+            consumer.frozen = False
             consumer.hand_over()
         else:
             self._asking.set()
@@ -194,6 +250,7 @@ class GroupMember:
             return
         if await consumer.is_still_ours():
             consumer.generation = answer.generation
+            consumer.frozen = False
         else:
             self._lose(partition_id)
             self._asking.set()  # it is ours again, from another offset
@@ -223,12 +280,6 @@ class GroupMember:
         if error is None:
             return
         self._services.statistics.failed += 1
-        offset = consumer.watermark.oldest_open
-        if offset is not None:
-            error.add_note(
-                f"group {self._services.group}, topic {self._services.topic}, partition {partition_id},"
-                f" offset {offset}; it was not committed and comes again"
-            )
         log.error(
             "subscription_failed", group=self._services.group, partition_id=partition_id, error=type(error).__name__
         )
@@ -250,6 +301,20 @@ class GroupMember:
     def _release(self) -> None:
         answered, self._answered = self._answered, asyncio.Event()
         answered.set()
+        self._kick()
+
+    def _kick(self) -> None:
+        for consumer in self._consumers.values():
+            consumer.runner.kick()
+            consumer.changed()
+
+    async def _watch(self) -> None:
+        """Look after handlers that run long, until cancelled."""
+        while True:
+            await asyncio.sleep(self._services.watch_interval)
+            now = self._clock()
+            for consumer in tuple(self._consumers.values()):
+                consumer.runner.watch(now)
 
     async def _end(self) -> None:
         """Finish what is in flight within the drain timeout, cancel the rest, leave the group."""

@@ -14,6 +14,9 @@ MAX_POLL_MESSAGES = 1000
 SIZE_MEMORY = 0.9
 """Share of the past in the mean size: ten polls after a change of sizes it has followed by two thirds."""
 FIRST_IDLE_DELAY = 0.001
+FLOWING_POLLS = 32
+"""Empty polls in a row that still count as a pause within a flow: above 30 events a second none waits longer than the
+first delay. Then it is quiet, and each pause doubles."""
 
 
 class PollPace:
@@ -24,6 +27,7 @@ class PollPace:
         self._max_idle_delay = max_idle_delay
         self._mean_bytes = TARGET_POLL_BYTES / FIRST_COUNT
         self._idle_delay = 0.0
+        self._empty_polls = FLOWING_POLLS
 
     @property
     def count(self) -> int:
@@ -33,9 +37,11 @@ class PollPace:
     def polled(self, messages: Sequence[ReceivedMessage]) -> float:
         """Note a poll's result; how long to wait before the next one."""
         if not messages:
-            self._idle_delay = min(max(self._idle_delay * 2, FIRST_IDLE_DELAY), self._max_idle_delay)
+            self._empty_polls += 1
+            growth = 1 if self._empty_polls <= FLOWING_POLLS else 2
+            self._idle_delay = min(max(self._idle_delay * growth, FIRST_IDLE_DELAY), self._max_idle_delay)
             return self._idle_delay
-        self._idle_delay = 0.0
+        self._idle_delay, self._empty_polls = 0.0, 0
         mean = max(1.0, sum([len(message.payload) for message in messages]) / len(messages))
         # Growing sizes count at once, so that a poll is not far too big; shrinking ones by and by.
         self._mean_bytes = max(mean, self._mean_bytes * SIZE_MEMORY + mean * (1 - SIZE_MEMORY))

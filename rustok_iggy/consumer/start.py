@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rustok_iggy.consumer.context import EPOCH
+from rustok_iggy.consumer.deduplication import SEED, SEED_BYTES
+from rustok_iggy.consumer.pacing import MAX_POLL_MESSAGES, PollPace
 from rustok_iggy.consumer.subscription import Start
 from rustok_iggy.errors import OffsetOutOfRangeError
 from rustok_iggy_connector import MessageSubscriber, TopologyAdmin
@@ -61,3 +63,33 @@ async def starting_point(
         return StartingPoint(next_offset=0, stored=None)
     await subscriber.commit(partition_id, offset=first - 1)
     return StartingPoint(next_offset=first, stored=first - 1)
+
+
+async def recent_ids(
+    subscriber: MessageSubscriber,
+    partition_id: int,
+    *,
+    committed: int,
+    count: int = SEED,
+    max_bytes: int = SEED_BYTES,
+) -> list[int]:
+    """Return the ids of the last messages up to the committed one, oldest first; fewer when they are large.
+
+    Raises connector errors.
+    """
+    pace = PollPace(max_messages=MAX_POLL_MESSAGES, max_idle_delay=0)
+    found: list[int] = []
+    last, size = committed, 0
+    while last >= 0 and len(found) < count and size < max_bytes:
+        chunk = min(pace.count, count - len(found), last + 1)
+        first = last - chunk + 1
+        messages = await subscriber.poll(partition_id, offset=first, max_messages=chunk)
+        # Below the first retained offset the server returns what it has: then these are the last ones to be had.
+        wanted = [message for message in messages if message.offset <= last]
+        found += [message.id for message in reversed(wanted)]
+        if not wanted or wanted[0].offset > first:
+            break
+        pace.polled(wanted)
+        size += sum(len(message.payload) for message in wanted)
+        last = first - 1
+    return found[::-1]

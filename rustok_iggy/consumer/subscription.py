@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from msgspec import Struct
 
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.config import MAX_NAME_BYTES
 from rustok_iggy.consumer.context import DeliveryContext
+from rustok_iggy.consumer.failure import FailurePolicy, Stop
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError
 from rustok_iggy.topology import Topic, topic_of
@@ -36,9 +37,48 @@ class OnGap(StrEnum):
     CONTINUE = "continue"
 
 
+SHARED = ("start", "on_gap", "ordering", "max_concurrency", "deduplicate")
+
+
+class Ordering(StrEnum):
+    """What is handled strictly one after another."""
+
+    TENANT = "tenant"
+    PARTITION = "partition"
+
+
+class Ack(StrEnum):
+    """When an event is done: when its handler returns, or when context.ack() is called."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
+class SubscribeOptions(TypedDict, total=False):
+    """What else subscribe() takes."""
+
+    start: Start | str | datetime
+    """Where to begin in a partition that the group has no offset for; default earliest."""
+    on_gap: OnGap | str
+    """What to do when events were removed before the group got to them; default stop."""
+    on_failure: FailurePolicy
+    """What to do when a handler raises; default Stop()."""
+    ordering: Ordering | str
+    """tenant (default) or partition."""
+    ack: Ack | str
+    """auto (default) or manual."""
+    max_concurrency: int
+    """Handlers of the group side by side in this process; default consumer.max_concurrency."""
+    handler_timeout: float
+    """Seconds until an `async def` handler is cancelled, which is a failure; 0: never; default
+    consumer.handler_timeout."""
+    deduplicate: bool
+    """Pass over messages whose id came before; default True."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """One handler of one group on one topic. `event_types` None: all."""
+    """One handler of one group on one topic. `event_types` None: all. None elsewhere: as configured."""
 
     group: str
     topic: Topic
@@ -46,11 +86,26 @@ class Subscription:
     handler: Handler
     start: Start | datetime = Start.EARLIEST
     on_gap: OnGap = OnGap.STOP
+    on_failure: FailurePolicy = field(default_factory=Stop)
+    ordering: Ordering = Ordering.TENANT
+    ack: Ack = Ack.AUTO
+    max_concurrency: int | None = None
+    handler_timeout: float | None = None
+    deduplicate: bool = True
+
+    @property
+    def shared(self) -> tuple[object, ...]:
+        """What handlers of one group on one topic must agree on, since they share partitions and offsets."""
+        return tuple(getattr(self, name) for name in SHARED)
 
     @property
     def name(self) -> str:
         """How logs and errors call the handler."""
         return getattr(self.handler, "__qualname__", type(self.handler).__qualname__)
+
+
+CHOICES: dict[str, type[StrEnum]] = {"start": Start, "on_gap": OnGap, "ordering": Ordering, "ack": Ack}
+_OTHER = {"start": " and no datetime"}
 
 
 def is_async(handler: Handler) -> bool:
@@ -66,8 +121,7 @@ def subscriptions_for(
     group: str,
     topics: Iterable[str] | None,
     event_types: EventTypes | None,
-    start: Start | str | datetime,
-    on_gap: OnGap | str,
+    options: SubscribeOptions,
 ) -> tuple[Subscription, ...]:
     """Return one subscription per topic. Raises ConfigError with every problem, UnknownEventTypeError."""
     problems = list(_name_problems(group))
@@ -75,26 +129,37 @@ def subscriptions_for(
     if names is not None and not names:
         problems.append("event_types: is empty; leave it out for all")
     chosen = _topics(topics, names, problems)
-    if isinstance(start, datetime):
-        if start.tzinfo is None:
-            problems.append("start: a datetime needs a time zone")
-    elif start not in set(Start):
-        problems.append(f"start: {start!r} is none of {', '.join(Start)} and no datetime")
-    if on_gap not in set(OnGap):
-        problems.append(f"on_gap: {on_gap!r} is none of {', '.join(OnGap)}")
+    given = _checked(options, problems)
     if problems:
         raise ConfigError(f"subscribe(group={group!r}): {problem}" for problem in problems)
     return tuple(
-        Subscription(
-            group=group,
-            topic=topic,
-            event_types=names,
-            handler=handler,
-            start=start if isinstance(start, datetime) else Start(start),
-            on_gap=OnGap(on_gap),
-        )
-        for topic in chosen
+        Subscription(group=group, topic=topic, event_types=names, handler=handler, **given) for topic in chosen
     )
+
+
+def _checked(options: SubscribeOptions, problems: list[str]) -> dict[str, Any]:
+    given: dict[str, Any] = dict(options)
+    unknown = sorted(given.keys() - SubscribeOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"subscribe() takes no {', '.join(unknown)}")
+    start = given.get("start")
+    if isinstance(start, datetime) and start.tzinfo is None:
+        problems.append("start: a datetime needs a time zone")
+    for name, choices in CHOICES.items():
+        value = given.get(name)
+        if value is None or isinstance(value, datetime):
+            continue
+        if value in set(choices):
+            given[name] = choices(value)
+        else:
+            problems.append(f"{name}: {value!r} is none of {', '.join(choices)}{_OTHER.get(name, '')}")
+    if not isinstance(given.get("on_failure", Stop()), FailurePolicy):
+        problems.append("on_failure: must be Block(...) or Stop(...)")
+    if given.get("max_concurrency", 1) < 1:
+        problems.append("max_concurrency: must be at least 1")
+    if given.get("handler_timeout", 0) < 0:
+        problems.append("handler_timeout: must not be negative")
+    return given
 
 
 def check_together(subscriptions: Iterable[Subscription], added: Iterable[Subscription]) -> None:
@@ -111,10 +176,10 @@ def check_together(subscriptions: Iterable[Subscription], added: Iterable[Subscr
                     f"group {new.group}, topic {new.topic}: {other.name} and {new.name} both handle {both};"
                     " give one of them another group"
                 )
-            if (new.start, new.on_gap) != (other.start, other.on_gap):
+            if new.shared != other.shared:
                 problems.append(
                     f"group {new.group}, topic {new.topic}: {other.name} and {new.name} share one offset and must"
-                    " agree on start and on_gap"
+                    f" agree on {', '.join(SHARED[:-1])} and {SHARED[-1]}"
                 )
     if problems:
         raise ConfigError(problems)

@@ -8,15 +8,18 @@ from collections import deque
 class Watermark:
     """Which deliveries of a partition are open, and up to where everything is settled.
 
-    `settled` and `stored` are offsets, None before the first. Invariants: `settled` never goes back and never passes
-    an open delivery; what is stored is never above it.
+    `settled` and `stored` are offsets, None before the first. Deliveries end in any order. Invariants: `settled` never
+    goes back and never passes an open delivery; what is stored is never above it.
     """
 
     def __init__(self, stored: int | None) -> None:
         self.stored = stored
         self.settled = stored
         self._begun: deque[int] = deque()
+        self._sizes: deque[int] = deque()
         self._ended: set[int] = set()
+        self.ahead_bytes = 0
+        """Size of everything begun above the watermark."""
 
     @property
     def to_store(self) -> int | None:
@@ -35,18 +38,27 @@ class Watermark:
         """The first delivery that has not ended."""
         return self._begun[0] if self._begun else None
 
-    def begin(self, offset: int) -> None:
-        """Begin a delivery. Offsets come in ascending order."""
+    @property
+    def ahead(self) -> int:
+        """How many messages were begun above the watermark, ended or not: after a crash they may come again."""
+        return len(self._begun)
+
+    def begin(self, offset: int, size: int = 0) -> None:
+        """Begin a delivery of `size` bytes. Offsets come in ascending order."""
         assert not self._begun or offset > self._begun[-1], "a delivery below one that was begun before"
         assert self.settled is None or offset > self.settled, "a delivery below the watermark"
         self._begun.append(offset)
+        self._sizes.append(size)
+        self.ahead_bytes += size
 
     def settle(self, offset: int) -> None:
-        """End a delivery that was begun: its event was handled or filtered."""
-        self._ended.add(offset)
-        while self._begun and self._begun[0] in self._ended:
-            self.settled = self._begun.popleft()
-            self._ended.remove(self.settled)
+        """End a delivery that was begun: its event was handled, filtered, or came before."""
+        begun, ended = self._begun, self._ended
+        ended.add(offset)
+        while begun and begun[0] in ended:
+            self.settled = begun.popleft()
+            self.ahead_bytes -= self._sizes.popleft()
+            ended.remove(self.settled)
 
     def store(self, offset: int) -> None:
         """Note that the server has `offset`."""

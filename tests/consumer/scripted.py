@@ -8,7 +8,8 @@ from uuid import UUID
 from rustok_iggy import JsonSerializer, OnGap, SerializationFormat
 from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
-from rustok_iggy.consumer.partition import ConsumerStatistics, PartitionServices
+from rustok_iggy.consumer.slots import Slots
+from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionServices
 from rustok_iggy.consumer.subscription import Handler, Subscription
 from rustok_iggy.topology import Topic
 from rustok_iggy_connector import (
@@ -109,8 +110,10 @@ def services(handler: Handler, *, on_gap: OnGap = OnGap.STOP, **consumer: float)
         topic="domain",
         on_gap=on_gap,
         reader=EnvelopeReader({SerializationFormat.JSON: SERIALIZER}, SerializationFormat.JSON),
-        router=Router([subscription], ThreadPoolExecutor(1)),
+        router=Router([subscription], ThreadPoolExecutor(1), timeout=config.handler_timeout),
         config=config,
         statistics=ConsumerStatistics(),
         clock=asyncio.get_running_loop().time,
+        chance=lambda: 0.0,
+        slots=Slots(config.max_concurrency),
     )

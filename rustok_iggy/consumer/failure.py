@@ -1,0 +1,105 @@
+"""What a failed delivery leads to: the policies, their retries, and one pure decision.
+
+A policy says what happens when the retries are used up. Another one is a class here and a row in `_EXHAUSTED`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rustok_iggy.errors import ConfigError, Reject, RetryLater
+
+MAX_DOUBLINGS = 64
+"""2**64 times any delay is above any longest delay; more would only be large numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often and when a failed delivery is run again. Times in seconds.
+
+    The delay after attempt n is `delay` · 2ⁿ⁻¹, at most `max_delay`, lengthened by up to its `jitter` share: never
+    shortened, so that a delay is what it says. Exceptions of `fatal` classes are not retried. Nothing is retried
+    once `max_elapsed` seconds have passed since the first failure (None: whatever time it takes). Raises ConfigError.
+    """
+
+    attempts: int = 5
+    delay: float = 0.2
+    max_delay: float = 30.0
+    max_elapsed: float | None = None
+    jitter: float = 0.25
+    fatal: tuple[type[Exception], ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = [f"Retry.{name}: must not be negative" for name in ("delay", "jitter") if getattr(self, name) < 0]
+        if self.attempts < 1:
+            problems.append("Retry.attempts: must be at least 1, the first one included")
+        if self.max_delay < self.delay:
+            problems.append("Retry.max_delay: is below delay")
+        if self.max_elapsed is not None and self.max_elapsed < 0:
+            problems.append("Retry.max_elapsed: must not be negative")
+        if problems:
+            raise ConfigError(problems)
+
+    def delay_after(self, failures: int, chance: float) -> float:
+        """Seconds until the next attempt after so many failures; `chance` in 0…1 places it within the jitter."""
+        planned: float = min(self.max_delay, self.delay * 2 ** min(failures - 1, MAX_DOUBLINGS))
+        return planned * (1 + self.jitter * chance)
+
+    def longest_delay(self, chance: float) -> float:
+        """Seconds between attempts that go on for ever."""
+        return self.max_delay * (1 + self.jitter * chance)
+
+    def is_left(self, error: Exception, *, failures: int, elapsed: float) -> bool:
+        """Whether there is another attempt after so many failures."""
+        if isinstance(error, (Reject, *self.fatal)) or failures >= self.attempts:
+            return False
+        return self.max_elapsed is None or elapsed <= self.max_elapsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Go on retrying at the longest delay: the tenant waits, the others go on until `max_ahead`."""
+
+    retry: Retry = field(default_factory=Retry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Stop the subscription with the handler's error; by default at the first failure."""
+
+    retry: Retry = field(default_factory=lambda: Retry(attempts=1))
+
+
+FailurePolicy = Block | Stop
+
+
+class Outcome(StrEnum):
+    """What becomes of a failed delivery."""
+
+    AGAIN = "again"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do, and for AGAIN after how many seconds."""
+
+    outcome: Outcome
+    delay: float = 0.0
+
+
+_EXHAUSTED: dict[type, Outcome] = {Block: Outcome.AGAIN, Stop: Outcome.STOP}
+"""delivery.md §3: policy → what happens when the retries are used up; again means at the longest delay."""
+
+
+def decide(policy: FailurePolicy, error: Exception, *, failures: int, elapsed: float, chance: float) -> Decision:
+    """Say what a failure leads to.
+
+    `failures` counts this one, without RetryLater; `elapsed` is seconds since the first; `chance` in 0…1 is for jitter.
+    """
+    if isinstance(error, RetryLater):
+        return Decision(outcome=Outcome.AGAIN, delay=error.delay)
+    if policy.retry.is_left(error, failures=failures, elapsed=elapsed):
+        return Decision(outcome=Outcome.AGAIN, delay=policy.retry.delay_after(failures, chance))
+    return Decision(outcome=_EXHAUSTED[type(policy)], delay=policy.retry.longest_delay(chance))

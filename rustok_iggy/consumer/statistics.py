@@ -1,0 +1,72 @@
+"""Counters of consuming, and what all partitions of a member share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from rustok_iggy.config import ConsumerConfig
+from rustok_iggy.consumer.breaker import CircuitBreaker
+from rustok_iggy.consumer.delivery import EnvelopeReader, Router
+from rustok_iggy.consumer.slots import Slots
+from rustok_iggy.consumer.subscription import OnGap, Ordering
+
+LONGEST_WATCH_INTERVAL = 1.0
+WATCH_SHARE = 0.1
+
+
+@dataclass(slots=True, kw_only=True)
+class ConsumerStatistics:
+    """Messages since the start, of all groups together.
+
+    polled = handled + filtered + duplicates + what is in flight or given up. `retried` counts attempts after the first.
+    """
+
+    polled: int = 0
+    handled: int = 0
+    filtered: int = 0
+    duplicates: int = 0
+    retried: int = 0
+    timed_out: int = 0
+    failed: int = 0
+    commits: int = 0
+    gaps: int = 0
+    lost_partitions: int = 0
+    abandoned_lanes: int = 0
+    """Lanes that still waited when their partition was handed over; their events run at the new owner."""
+
+
+@dataclass(slots=True)
+class Pauses:
+    """What of a group is paused: all of it, or some tenants. Outlives rebalances and runs."""
+
+    everything: bool = False
+    tenants: set[UUID] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionServices:
+    """What every partition of a member uses. `chance` gives 0…1, for jitter."""
+
+    group: str
+    topic: str
+    on_gap: OnGap
+    reader: EnvelopeReader
+    router: Router
+    config: ConsumerConfig
+    statistics: ConsumerStatistics
+    clock: Callable[[], float]
+    chance: Callable[[], float]
+    slots: Slots[Any]
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    pauses: Pauses = field(default_factory=Pauses)
+    ordering: Ordering = Ordering.TENANT
+    deduplicate: bool = True
+
+    @property
+    def watch_interval(self) -> float:
+        """Seconds between two looks at running handlers: a limit is kept to within a tenth of it, or a second."""
+        limits = [limit for limit in (*self.router.timeouts, self.config.slow_handler_after) if limit]
+        return min(LONGEST_WATCH_INTERVAL, min(limits) * WATCH_SHARE)
