@@ -37,6 +37,8 @@ class Partition(Protocol):
 
     partition_id: int
     generation: int
+    enough_settled: bool
+    """Whether the watermark should be stored because of how many events are settled."""
 
     @property
     def group_id(self) -> int: ...
@@ -74,6 +76,7 @@ class LaneRunner:
         self._timers: dict[UUID | None, asyncio.TimerHandle] = {}
         self._probe: asyncio.TimerHandle | None = None
         self._given_up = False
+        self._allowed_until = float("-inf")
         self.lanes: Lanes[UUID | None, Delivery] = Lanes()
         for tenant in services.pauses.tenants:
             self.lanes.pause(tenant)
@@ -98,6 +101,10 @@ class LaneRunner:
             self._tasks.add(task)
             wanted -= 1
 
+    def look_again(self) -> None:
+        """Something may begin no more, or may again: ask before the next delivery."""
+        self._allowed_until = float("-inf")
+
     def pause(self, tenant: UUID) -> None:
         """Begin nothing of a tenant until resume()."""
         self.lanes.pause(tenant)
@@ -111,6 +118,7 @@ class LaneRunner:
     def give_up(self) -> None:
         """Begin nothing any more, forget what waits, settle nothing that ends from now on; cancel what runs."""
         self._given_up = True
+        self.look_again()
         self.end()
         for task in self._tasks:
             task.cancel()
@@ -171,20 +179,23 @@ class LaneRunner:
         """Run one delivery after the other, as long as there are lanes and nobody else wants the slot."""
         services, task = self._services, asyncio.current_task()
         assert task is not None, "runs as a task"
-        turn_ends = services.clock() + TURN
+        lanes, partition, slots, clock = self.lanes, self._partition, services.slots, services.clock
+        turn_ends = clock() + TURN
         try:
-            while self.lanes.ready and self._may_begin():
-                lane = self.lanes.take()
+            while lanes.ready and self._may_begin():
+                lane = lanes.take()
                 assert lane is not None, "ready, and not to be taken"
                 await self._deliver(lane, task)
-                waiting = self._partition.after_delivery()
-                if waiting is not None:
-                    await waiting
-                if services.slots.wanted:
+                is_turn_over = clock() > turn_ends
+                if partition.enough_settled or is_turn_over:
+                    waiting = partition.after_delivery()
+                    if waiting is not None:
+                        await waiting
+                if slots.wanted:
                     break
-                if services.clock() > turn_ends:
+                if is_turn_over:
                     await asyncio.sleep(0)
-                    turn_ends = services.clock() + TURN
+                    turn_ends = clock() + TURN
         except Exception as error:  # noqa: BLE001 - the task's outermost frame; the partition raises it
             self._partition.fail(error)
         finally:
@@ -197,12 +208,15 @@ class LaneRunner:
             self._partition.changed()
 
     def _may_begin(self) -> bool:
+        now = self._services.clock()
+        if now < self._allowed_until:
+            return True
         if not self._partition.may_begin():
             return False
         breaker = self._services.breaker
         if not breaker.is_open:
+            self._allowed_until = now + TURN
             return True
-        now = self._services.clock()
         if breaker.may_begin(now):
             return True
         if self._probe is None:
@@ -284,6 +298,7 @@ class LaneRunner:
             delivery.first_failed_at = delivery.first_failed_at or now
             if isinstance(delivery.route.policy, Block):
                 services.breaker.failed(lane.key, now)
+                self.look_again()
         decision = decide(
             delivery.route.policy,
             error,

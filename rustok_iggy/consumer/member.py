@@ -100,6 +100,8 @@ class GroupMember:
         pauses = self._services.pauses
         if tenant is None:
             pauses.everything = True
+            for consumer in self._consumers.values():
+                consumer.runner.look_again()
         else:
             pauses.tenants.add(tenant)
             for consumer in self._consumers.values():

@@ -66,6 +66,8 @@ class PartitionConsumer:
     _full: bool = field(default=False, init=False)
     _wakeup: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _storing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    enough_settled: bool = field(default=False, init=False)
+    _store_at: int = field(init=False)
     _poll_pace: PollPace = field(init=False)
     _commit_pace: CommitPace = field(init=False)
     _known: Deduplication | None = field(default=None, init=False)
@@ -77,6 +79,7 @@ class PartitionConsumer:
         self._commit_pace = CommitPace(
             every=config.commit_every, interval=config.commit_interval, now=self.services.clock()
         )
+        self._store_at = self._next_store_at()
         self.runner = LaneRunner(self.services, self)
 
     @property
@@ -95,6 +98,7 @@ class PartitionConsumer:
     def stop(self) -> None:
         """Begin nothing more; commit what was handled."""
         self._delivering = False
+        self.runner.look_again()
         self.hand_over()
 
     def lose(self) -> None:
@@ -115,12 +119,13 @@ class PartitionConsumer:
     def settle(self, offset: int) -> None:
         """An event is done."""
         self.watermark.settle(offset)
+        settled = self.watermark.settled
+        if settled is not None and settled >= self._store_at:
+            self.enough_settled = True
 
     def after_delivery(self) -> Awaitable[None] | None:
         """Return a store of the watermark when one is due and none is under way."""
-        if self._storing.locked() or not self._commit_pace.is_due(self.watermark.unstored, self.services.clock()):
-            return None
-        return self._commit_or_ask()
+        return self._commit_or_ask() if self._is_commit_due() else None
 
     async def run(self) -> None:
         """Consume until told to end.
@@ -146,9 +151,16 @@ class PartitionConsumer:
             raise self._failure
 
     async def commit_if_due(self) -> None:
-        """Store the watermark when it is time to. Raises ConnectorError."""
-        if self._commit_pace.is_due(self.watermark.unstored, self.services.clock()):
+        """Store the watermark when it is time to and no store is under way. Raises ConnectorError."""
+        if self._is_commit_due():
             await self.commit()
+
+    def _next_store_at(self) -> int:
+        stored = self.watermark.stored
+        return (-1 if stored is None else stored) + self.services.config.commit_every
+
+    def _is_commit_due(self) -> bool:
+        return not self._storing.locked() and self._commit_pace.is_due(self.watermark.unstored, self.services.clock())
 
     async def commit(self) -> None:
         """Store the watermark, one store at a time. Raises ConnectorError."""
@@ -159,6 +171,7 @@ class PartitionConsumer:
             await self.member.subscriber.commit(self.partition_id, offset=offset)
             self.watermark.store(offset)
             self._commit_pace.committed(self.services.clock())
+            self._store_at, self.enough_settled = self._next_store_at(), False
             self.services.statistics.commits += 1
 
     async def store_again(self) -> bool:
