@@ -1,0 +1,114 @@
+"""What a failure leads to: retries, policies, the breaker; and which messages came before."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rustok_iggy import Block, ConfigError, Reject, Retry, RetryLater, Stop
+from rustok_iggy.consumer.breaker import FIRST_PAUSE, LAST_OUTCOMES, CircuitBreaker
+from rustok_iggy.consumer.deduplication import Deduplication
+from rustok_iggy.consumer.failure import Decision, Outcome, decide
+
+RETRY = Retry(attempts=3, delay=1.0, max_delay=5.0, jitter=0.5, fatal=(KeyError,))
+
+
+def decision(error: Exception, *, policy: Block | Stop, failures: int = 1, elapsed: float = 0.0) -> Decision:
+    return decide(policy, error, failures=failures, elapsed=elapsed, chance=0.0)
+
+
+@given(failures=st.integers(1, 10_000), chance=st.floats(0, 1))
+def test_jitter_only_lengthens_and_delays_are_bounded(failures: int, chance: float) -> None:
+    planned = RETRY.delay_after(failures, 0.0)
+    assert planned == min(5.0, 2.0 ** min(failures - 1, 60))
+    assert planned <= RETRY.delay_after(failures, chance) <= planned * 1.5
+
+
+def test_retries_come_before_the_policy() -> None:
+    policy = Stop(retry=RETRY)
+    assert [decision(ValueError(), policy=policy, failures=n).outcome for n in (1, 2, 3)] == ["again", "again", "stop"]
+
+
+@pytest.mark.parametrize("error", [KeyError("no"), Reject("never")])
+def test_what_is_fatal_is_not_retried(error: Exception) -> None:
+    assert decision(error, policy=Stop(retry=RETRY)).outcome is Outcome.STOP
+    assert decision(error, policy=Block(retry=RETRY)) == Decision(outcome=Outcome.AGAIN, delay=5.0)
+
+
+def test_block_goes_on_at_the_longest_delay() -> None:
+    assert decision(ValueError(), policy=Block(retry=RETRY), failures=99) == Decision(outcome=Outcome.AGAIN, delay=5.0)
+
+
+def test_nothing_is_retried_after_the_longest_time() -> None:
+    policy = Stop(retry=Retry(attempts=100, max_elapsed=10.0))
+    assert decision(ValueError(), policy=policy, elapsed=10.0).outcome is Outcome.AGAIN
+    assert decision(ValueError(), policy=policy, elapsed=10.1).outcome is Outcome.STOP
+
+
+def test_retry_later_uses_up_nothing() -> None:
+    assert decision(RetryLater(120), policy=Stop(), failures=99) == Decision(outcome=Outcome.AGAIN, delay=120)
+
+
+def test_a_retry_that_makes_no_sense_is_refused_with_every_problem() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Retry(attempts=0, delay=-1, max_delay=-2)
+    assert all(name in str(caught.value) for name in ("delay", "attempts", "max_delay"))
+
+
+def failing(breaker: CircuitBreaker, count: int, tenants: int, now: float = 0.0) -> None:
+    for number in range(count):
+        breaker.failed(number % tenants, now)
+
+
+def test_ten_failures_in_a_row_of_three_tenants_open_the_breaker() -> None:
+    breaker = CircuitBreaker()
+    failing(breaker, 9, 3)
+    assert not breaker.is_open
+    failing(breaker, 1, 3)
+    assert breaker.is_open
+
+
+def test_two_ill_tenants_do_not() -> None:
+    breaker = CircuitBreaker()
+    failing(breaker, 30, 2)
+    assert not breaker.is_open
+
+
+def test_more_than_half_of_the_last_hundred_do() -> None:
+    breaker = CircuitBreaker()
+    for _ in range(LAST_OUTCOMES // 2):
+        breaker.succeeded()
+        breaker.failed("a", 0.0)
+    assert not breaker.is_open
+    breaker.failed("a", 0.0)  # pushes out a success
+    assert breaker.is_open
+
+
+def test_an_open_breaker_lets_one_probe_through_at_a_time() -> None:
+    breaker = CircuitBreaker()
+    failing(breaker, 10, 3)
+    assert not breaker.may_begin(FIRST_PAUSE / 2)
+    assert breaker.may_begin(FIRST_PAUSE)
+    assert not breaker.may_begin(FIRST_PAUSE)
+    breaker.failed("a", FIRST_PAUSE)
+    assert not breaker.may_begin(FIRST_PAUSE * 2.5), "each pause is twice as long"
+    assert breaker.may_begin(FIRST_PAUSE * 3)
+    breaker.succeeded()
+    assert not breaker.is_open
+    assert breaker.may_begin(FIRST_PAUSE * 3)
+
+
+def test_a_probe_without_an_outcome_makes_way_for_another() -> None:
+    breaker = CircuitBreaker()
+    failing(breaker, 10, 3)
+    assert breaker.may_begin(FIRST_PAUSE)
+    breaker.given_up()
+    assert breaker.may_begin(FIRST_PAUSE)
+
+
+@given(st.lists(st.integers(0, 20), max_size=200), st.integers(1, 12))
+def test_an_id_is_new_unless_it_is_among_the_last_ones(ids: list[int], window: int) -> None:
+    known, order = Deduplication(window=window), list[int]()
+    for each in ids:
+        assert known.is_new(each) is (each not in order)
+        if each not in order:
+            order = [*order, each][-window:]
