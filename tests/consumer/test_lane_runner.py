@@ -77,6 +77,7 @@ async def test_a_blocked_tenant_holds_the_offset_and_nobody_else() -> None:
         async with host.consuming():
             await until(lambda: len(handler.seen) == 30)
             assert (await host.lag(group="g", topic="domain"))[0] == 40
+            await until(lambda: host.statistics().consuming.retried > 3)
             broken = False
             await until(lambda: len(handler.seen) == 40)
         assert await host.lag(group="g", topic="domain") == {0: 0}
