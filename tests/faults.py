@@ -18,7 +18,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class FaultProxy:
     """Carries bytes between clients and one server. All faults apply to connections that are open and to new ones.
 
-    `from_clients` is all that clients sent. `delay` is added to every chunk from the server, in seconds. `corrupt` is applied to the next chunk from the server.
+    `from_clients` is all that clients sent; `delay`, in seconds, is added to every chunk from the server.
     """
 
     def __init__(self, target: str) -> None:

@@ -50,10 +50,12 @@ class Opener:
     def __init__(self) -> None:
         self.clients: list[FakeClient] = []
         self.attempts = 0
+        self.asked = asyncio.Event()
         self.before: Callable[[], Awaitable[object]] | None = None
 
     async def __call__(self, timeout: float) -> Client:
         self.attempts += 1
+        self.asked.set()
         if self.before is not None:
             await self.before()
         self.clients.append(FakeClient())
@@ -143,8 +145,7 @@ async def test_who_comes_after_a_failure_tries_again(opener: Opener, session: Se
 async def test_closing_ends_an_opening_and_all_who_wait_for_it(opener: Opener, session: Session) -> None:
     opener.before = asyncio.Event().wait
     waiting = [asyncio.ensure_future(session.run(which)) for _ in range(5)]
-    while not opener.attempts:
-        await asyncio.sleep(0)
+    await opener.asked.wait()
     await session.close()
     results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
     assert {type(result) for result in results} == {ConnectorClosedError}
@@ -155,8 +156,7 @@ async def test_a_cancelled_caller_leaves_the_session_to_the_others(opener: Opene
     opener.before = gate.wait
     doomed = asyncio.ensure_future(session.run(which))
     waiting = asyncio.ensure_future(session.run(which))
-    while not opener.attempts:
-        await asyncio.sleep(0)
+    await opener.asked.wait()
     doomed.cancel()
     gate.set()
     with pytest.raises(asyncio.CancelledError):
