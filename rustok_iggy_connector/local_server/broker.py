@@ -97,7 +97,10 @@ class Broker:
             self.users = Users.from_rows(stored.rows, verify=self.passwords.verify)
             self._restore_logs(stored)
         except (ValidationError, KeyError) as error:
-            raise StorageDamagedError(f"what is stored does not fit together: {error}") from error
+            raise StorageDamagedError(
+                f"the catalog that is stored does not fit together ({error}); "
+                "restore the data directory from a backup, or move it away to start empty"
+            ) from error
         self.commits = Commits(
             storage=storage,
             logs=self.logs,

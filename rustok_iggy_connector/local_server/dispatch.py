@@ -136,6 +136,8 @@ class Dispatcher:
         session.draining = False
 
     def _may_begin(self, session: Session, frame: RequestFrame) -> bool:
+        if session.ends:
+            return False
         is_send = frame.header.operation is Operation.SEND_MESSAGES
         return not session.under_way or (session.sends_only and is_send)
 
@@ -188,6 +190,9 @@ class Dispatcher:
             raise Refusal(Status.INVALID_COMMAND) from error
 
     def _run(self, session: Session, command: Command, request: Any) -> Parts:
+        if session.closed:
+            # It went before its turn came: nobody would hear the answer, and a join would outlive its connection.
+            raise Refusal(Status.DISCONNECTED)
         self._authorize(session, command, request)
         reply = HANDLERS[command].run(self._broker, session, request)
         return reply if isinstance(reply, list) else [codec.encode_reply_body(command, reply)]
@@ -219,6 +224,7 @@ class Dispatcher:
             return
         session.peer.write(parts)
         if ends:
+            session.ends = True
             session.peer.close()
         else:
             self._drain(session)

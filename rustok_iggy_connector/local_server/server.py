@@ -45,8 +45,8 @@ class ListenError(Exception):
 class Limits:
     """What one client, and all of them together, may take."""
 
-    max_connections: int = 1024
-    """Descriptors: many systems allow a process 1024 without asking, and each worker of a host needs about five."""
+    max_connections: int = 1000
+    """Descriptors: many systems allow a process 1024 without asking, and a worker of a host needs about five."""
     max_request_bytes: int = MAX_REQUEST_BYTES
     """The largest frame."""
     session_bytes: int = 8 << 20
@@ -54,6 +54,11 @@ class Limits:
     alone."""
     total_bytes: int = 256 << 20
     """The same for all clients together: four of the largest frames."""
+    unreserved_bytes: int = 256 << 10
+    """A frame larger than this is read on only once its whole size has room in `total_bytes`; smaller ones of all
+    connections together have about as much again."""
+    login_bytes: int = 64 << 10
+    """The largest frame before login, which needs about 300 bytes: who is not known gets no room."""
     reply_bytes: int = 1 << 20
     """Replies that a client has not read yet; beyond that its next requests wait."""
     frame_timeout: float = 30.0
@@ -72,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._reads = True
         self._writes = True
+        self._reserved = 0
         self._last_byte = server.monotonic()
         self._greeted = False
 
@@ -97,6 +103,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         if self._session is not None:
             self._server.dispatcher.end(self._session)
+        self._release()
         self._server.forget(self)
 
     def pause_writing(self) -> None:
@@ -135,15 +142,17 @@ class Connection(asyncio.Protocol):
     def proceed(self) -> None:
         """Take frames as long as there is room for them."""
         session = self._session
-        if session is None or session.closed or self._transport is None or self._transport.is_closing():
+        if session is None:
             return
         try:
             while self._has_room(session) and isinstance(frame := self._frames.next_frame(), RequestFrame):
                 self._greeted = True
+                self._release()
                 self._server.dispatcher.receive(session, frame)
         except RemoteProtocolError as error:
             self.drop(str(error))
             return
+        self._reserve(session)
         self._balance()
 
     def drop_if_stuck(self, now: float) -> None:
@@ -158,22 +167,43 @@ class Connection(asyncio.Protocol):
             logger.warning("connection from %s dropped: %s", self._session.address, reason)
             self._transport.abort()
 
+    @property
+    def _is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     def _has_room(self, session: Session) -> bool:
-        return self._writes and self._server.has_room and session.bytes_held < self._server.limits.session_bytes
+        if not self._is_open or not self._writes or self._server.is_stopping:
+            return False
+        # Room that was reserved for the frame under way is this frame's, however full it is elsewhere.
+        return self._reserved > 0 or (self._server.has_room and session.bytes_held < self._server.limits.session_bytes)
+
+    def _reserve(self, session: Session) -> None:
+        """Have room for all of a large frame before the rest of it is read."""
+        size, limits = self._frames.pending_frame_bytes, self._server.limits
+        if size > limits.login_bytes and session.user_id is None:
+            self.drop(f"a frame of {size} bytes before login")
+        elif size > limits.unreserved_bytes and not self._reserved and self._server.reserve(size):
+            self._reserved = size
+
+    def _release(self) -> None:
+        if self._reserved:
+            reserved, self._reserved = self._reserved, 0
+            self._server.release(reserved)
 
     def _balance(self) -> None:
         """Read from the socket exactly while there is room."""
         session, transport = self._session, self._transport
-        if session is None or transport is None or transport.is_closing():
+        if session is None or transport is None or not self._is_open:
             return
-        reads = self._has_room(session)
+        unreserved = self._frames.pending_frame_bytes > self._server.limits.unreserved_bytes and not self._reserved
+        reads = self._has_room(session) and not unreserved
         if reads and not self._reads:
             self._last_byte = self._server.monotonic()
             transport.resume_reading()
         elif self._reads and not reads:
             transport.pause_reading()
         self._reads = reads
-        if not reads and not self._server.has_room:
+        if not reads and (unreserved or not self._server.has_room):
             self._server.wait_for_room(self)
 
 
@@ -196,6 +226,7 @@ class Server:
         self._stopped = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._paused_for_room: set[Connection] = set()
+        self._reserved = 0
         self._failure: Exception | None = None
         self.broker = make_broker(self)
         self.dispatcher = Dispatcher(self.broker)
@@ -272,8 +303,26 @@ class Server:
 
     @property
     def has_room(self) -> bool:
-        """Whether the requests held for all clients leave room for one more; there is none while it stops."""
-        return self.dispatcher.bytes_held < self.limits.total_bytes and not self._stopped.is_set()
+        """Whether the requests held for all clients leave room for one more."""
+        return self.dispatcher.bytes_held + self._reserved < self.limits.total_bytes
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing more is taken in."""
+        return self._stopped.is_set()
+
+    def reserve(self, size: int) -> bool:
+        """Set room aside for a frame of this size, if there is so much; one alone always fits."""
+        taken = self.dispatcher.bytes_held + self._reserved
+        if taken and taken + size > self.limits.total_bytes:
+            return False
+        self._reserved += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Give back what was reserved."""
+        self._reserved -= size
+        self.answered()
 
     def admit(self, connection: Connection) -> bool:
         """Whether one more connection may be open."""
@@ -334,10 +383,10 @@ class Server:
         return self.broker.commits.is_idle and not any(session.under_way for session in self.broker.sessions.values())
 
     async def _until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Only while stopping, so it looks instead of being told."""
         give_up = self._loop.time() + timeout
-        while self._failure is None and not condition() and self._loop.time() < give_up:
-            await asyncio.sleep(CLOSE_INTERVAL)  # noqa: ASYNC110 - an event would be set at every reply of a server's life
+        # Looks instead of being told: an event would have to be set at every reply of a server's life.
+        while self._failure is None and not condition() and self._loop.time() < give_up:  # noqa: ASYNC110
+            await asyncio.sleep(CLOSE_INTERVAL)
 
 
 async def run_server(

@@ -183,7 +183,7 @@ async def test_requests_held_for_all_clients_together_have_a_bound() -> None:
 
     def pipeline(port: int, clients: list[SocketClient]) -> None:
         for client in clients:
-            frame = client.frames.send(send_request(bytes(300_000)))
+            frame = client.frames.send(send_request(bytes(200_000)))
             client.socket.sendall(frame)
 
     async with serving(total_bytes=400_000) as (server, port):
@@ -345,3 +345,54 @@ async def test_the_published_client_logs_in_with_a_token_and_publishes_over_tls(
         del root, client
         await asyncio.sleep(0.05)  # the published client needs a moment of the loop to let go of its connection
         assert program.end() == 0
+
+
+async def test_a_large_frame_before_login_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    def attack(port: int) -> None:
+        with SocketClient(port) as client:
+            frame = client.frames.send(send_request(bytes(100_000)))
+            client.socket.sendall(frame[:300])
+            assert is_closed_by_peer(client.socket)
+
+    async with serving() as (_, port):
+        await in_thread(lambda: attack(port))
+    assert "before login" in caplog.text
+
+
+async def test_large_frames_are_read_only_when_all_of_them_has_room() -> None:
+    """Two halves of a frame that together would not fit: the second waits until the first is through."""
+
+    def begin(client: SocketClient) -> bytes:
+        frame = client.frames.send(send_request(bytes(600_000)))
+        client.socket.sendall(frame[:300])
+        return frame[300:]
+
+    async with serving(total_bytes=1_000_000) as (server, port):
+        first, second = SocketClient(port), SocketClient(port)
+        for client in (first, second):
+            await in_thread(client.log_in)
+        await in_thread(first.make_topic)
+        rest = begin(first)
+        await until(lambda: server._reserved > 600_000)
+        rest_of_second = begin(second)
+        await until(lambda: len(server._paused_for_room) == 1)
+        assert server._reserved < 700_000
+        sending = asyncio.create_task(asyncio.to_thread(second.socket.sendall, rest_of_second))
+        await in_thread(lambda: first.socket.sendall(rest))
+        for client in (first, second):
+            frame = await in_thread(client.receive)
+            assert isinstance(frame, ReplyFrame)
+            assert frame.header.status == 0
+            client.socket.close()
+        await sending
+        assert (server._reserved, server.dispatcher.bytes_held) == (0, 0)
+
+
+async def test_a_frame_of_a_client_that_vanishes_gives_its_room_back() -> None:
+    async with serving() as (server, port):
+        client = SocketClient(port)
+        await in_thread(client.log_in)
+        client.socket.sendall(client.frames.send(send_request(bytes(600_000)))[:300])
+        await until(lambda: server._reserved > 0)
+        client.socket.close()
+        await until(lambda: server._reserved == 0)
