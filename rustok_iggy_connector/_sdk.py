@@ -184,14 +184,31 @@ class SdkClient(Client):
 
     async def _answer(self, start: Callable[[], Awaitable[_T]], command: str, subject: str) -> _T:
         """Send one request and wait for its answer, at most the session's timeout."""
+        loop = asyncio.get_running_loop()
         try:
             future = asyncio.ensure_future(start())
         except (ValueError, OverflowError) as error:  # a message the wheel refuses to build
             raise self._error(error, command, subject) from error
+        # The caller waits for this one, so that its cancellation leaves the wheel's future alone.
+        answered: asyncio.Future[None] = loop.create_future()
+
+        def finished(done: asyncio.Future[_T]) -> None:
+            self._under_way.discard(done)
+            if not answered.done():
+                answered.set_result(None)
+            elif not done.cancelled():
+                done.exception()  # taken note of: nobody waits for it any more
+
         self._under_way.add(future)
-        future.add_done_callback(self._finished)
-        # wait() leaves the future alone when the caller is cancelled; wait_for() and timeout() would cancel it.
-        await asyncio.wait((future,), timeout=self._timeout)
+        future.add_done_callback(finished)
+        deadline = loop.call_later(self._timeout, _wake, answered)
+        try:
+            await answered
+        finally:
+            deadline.cancel()
+        return self._outcome(future, command, subject)
+
+    def _outcome(self, future: asyncio.Future[_T], command: str, subject: str) -> _T:
         if not future.done():
             self._give_up()
             raise RequestTimeoutError(
@@ -206,11 +223,6 @@ class SdkClient(Client):
         if failure is None:
             return future.result()
         raise self._error(failure, command, subject) from failure
-
-    def _finished(self, future: asyncio.Future[Any]) -> None:
-        self._under_way.discard(future)
-        if not future.cancelled():
-            future.exception()  # taken note of: the caller may have been cancelled and gone
 
     def _give_up(self) -> None:
         self._wheel = None
@@ -309,6 +321,11 @@ def _unknown(text: str, command: str, subject: str) -> ServerError:
         _unknown_texts.add(text)
         _log.warning("unknown_client_error", text=text, command=command)
     return ServerError(f"{command} of {subject} failed: {text}", command=command)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _plain(headers: Mapping[str, bytes] | None) -> dict[str, bytes] | None:
