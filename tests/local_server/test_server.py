@@ -14,7 +14,8 @@ import pytest
 from apache_iggy import IggyClient, Partitioning, SendMessage
 
 from rustok_iggy_connector.local_server.broker import Broker, Surroundings
-from rustok_iggy_connector.local_server.server import Limits, ListenError, Server
+from rustok_iggy_connector.local_server.connections import Limits
+from rustok_iggy_connector.local_server.server import ListenError, Server
 from rustok_iggy_connector.local_server.storage import MemoryStorage
 from rustok_iggy_connector.wire.codes import Command, Operation, Status
 from rustok_iggy_connector.wire.commands import messages, system
