@@ -116,7 +116,7 @@ class IggyTransport(EventTransport):
 
     async def publish(self, envelope: EventEnvelope) -> PublishConfirmation:
         producer = self._open_producer()
-        topic, partition_id, message = self._writer.write(envelope)
+        (topic, partition_id, _), message = self._writer.write(envelope)
         offset = await producer.publish(message, topic=topic, partition_id=partition_id, tenant_id=envelope.tenant_id)
         return PublishConfirmation(topic, partition_id, offset, envelope.id)
 
@@ -294,7 +294,7 @@ class MemoryTransport(IggyTransport):
 
         Raises what publish() raises for an envelope that is wrong, and what the handler raises. Needs no entering.
         """
-        topic, partition_id, message = self._writer.write(envelope)
+        (topic, partition_id, _), message = self._writer.write(envelope)
         decoded = self._reader.decode(message.payload)
         context = DeliveryContext(
             group="deliver",
