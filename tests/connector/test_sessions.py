@@ -1,65 +1,20 @@
 """One session: opened when needed, shared failures, and an end that ends everything."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from rustok_iggy_connector import (
     ConnectorClosedError,
     NotAssignedError,
-    PublishBatch,
-    ReceivedMessage,
     RequestTimeoutError,
     ServerUnreachableError,
 )
-from rustok_iggy_connector.client import Client, PollRequest
+from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.sessions import Counters, Session
-from rustok_iggy_connector.wire.commands import Message
+from tests.connector.fakes import Opener
 
 pytestmark = pytest.mark.anyio
-
-
-class FakeClient(Client):
-    """Does what it is told; can die."""
-
-    def __init__(self) -> None:
-        self.alive = True
-        self.closed = False
-
-    @property
-    def usable(self) -> bool:
-        return self.alive
-
-    async def request(self, request: Message, *, subject: str) -> Message | None:
-        raise NotImplementedError
-
-    async def send(self, batch: PublishBatch, *, subject: str) -> int:
-        raise NotImplementedError
-
-    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-class Opener:
-    """Hands out clients; waits or fails when told."""
-
-    def __init__(self) -> None:
-        self.clients: list[FakeClient] = []
-        self.attempts = 0
-        self.asked = asyncio.Event()
-        self.before: Callable[[], Awaitable[object]] | None = None
-
-    async def __call__(self, timeout: float) -> Client:
-        self.attempts += 1
-        self.asked.set()
-        if self.before is not None:
-            await self.before()
-        self.clients.append(FakeClient())
-        return self.clients[-1]
 
 
 @pytest.fixture
