@@ -53,7 +53,7 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
 
 async def connect(server: LocalServer, *, address: str | None = None, **tls: object) -> None:
     config = server.config(
-        addresses=(address or server.address,), connect_timeout=1.0, tls=TlsConfig(enabled=True, **tls)
+        addresses=(address or server.address,), connect_timeout=0.5, tls=TlsConfig(enabled=True, **tls)
     )
     async with RemoteConnector(config) as connector:
         assert connector.statistics().connected
