@@ -190,15 +190,15 @@ class Dispatcher:
             raise Refusal(Status.INVALID_COMMAND) from error
 
     def _run(self, session: Session, command: Command, request: Any) -> Parts:
-        if session.closed:
-            # It went before its turn came: nobody would hear the answer, and a join would outlive its connection.
-            raise Refusal(Status.DISCONNECTED)
         self._authorize(session, command, request)
         reply = HANDLERS[command].run(self._broker, session, request)
         return reply if isinstance(reply, list) else [codec.encode_reply_body(command, reply)]
 
     def _authorize(self, session: Session, command: Command, request: Any) -> None:
-        """What is not there is not authorized: its handler says so, and "not found" comes before "not allowed"."""
+        """What is not there is not authorized: its handler says so, and "not found" comes before "not allowed".
+
+        A session that went before its turn came is nobody's any more, so that a join does not outlive its connection.
+        """
         stream_id = topic_id = None
         if hasattr(request, "topic"):
             topic = self._broker.catalog.find_topic(request.stream, request.topic)

@@ -206,6 +206,45 @@ async def test_requests_held_for_all_clients_together_have_a_bound() -> None:
         assert server.dispatcher.bytes_held == 0
 
 
+async def test_requests_held_for_one_client_have_a_bound_too() -> None:
+    held: list[Callable[[], None]] = []
+
+    async with serving(session_bytes=100_000) as (server, port):
+        with SocketClient(port) as client:
+            await in_thread(client.log_in)
+            await in_thread(client.make_topic)
+            server.broker.commits._schedule = held.append
+            frames = b"".join(client.frames.send(send_request(bytes(30_000))) for _ in range(20))
+            sending = asyncio.create_task(asyncio.to_thread(client.socket.sendall, frames))
+            await until(lambda: server.dispatcher.bytes_held >= 100_000)
+            await until(lambda: not next(iter(server._connections)).is_reading)
+            assert server.dispatcher.bytes_held < 150_000
+            server.broker.commits._schedule = server.call_soon
+            held.pop()()
+            await sending
+            for _ in range(20):
+                await in_thread(client.receive)
+
+
+async def test_stopping_waits_for_what_is_under_way() -> None:
+    held: list[Callable[[], None]] = []
+    async with serving() as (server, port):
+        client = SocketClient(port)
+        await in_thread(client.log_in)
+        await in_thread(client.make_topic)
+        server.broker.commits._schedule = held.append
+        client.socket.sendall(client.frames.send(send_request(b"x")))
+        await until(lambda: bool(held))
+        server.stop()
+        await asyncio.sleep(0.05)  # an unfounded end would come now
+        server.broker.commits._schedule = server.call_soon
+        held.pop()()
+        frame = await in_thread(client.receive)
+        assert isinstance(frame, ReplyFrame)
+        assert frame.header.status == 0
+        client.socket.close()
+
+
 async def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not condition():
