@@ -42,6 +42,7 @@ from rustok_iggy.topology import TopologyManager, desired_topology
 from rustok_iggy.transport import EventTransport, H, ReliabilityLevel
 from rustok_iggy.transport_statistics import TransportStatistics
 from rustok_iggy_connector import (
+    ConnectionLostError,
     ConnectorMode,
     IggyConnector,
     NotFoundError,
@@ -163,6 +164,12 @@ class IggyTransport(EventTransport):
 
     async def lag(self, *, group: str, topic: str) -> Mapping[int, int]:
         self._open_producer()
+        try:
+            return await self._lag(group, topic)
+        except ConnectionLostError:  # nothing was asked since the server went and came back
+            return await self._lag(group, topic)
+
+    async def _lag(self, group: str, topic: str) -> Mapping[int, int]:
         stream, admin = self.config.topology.stream_name, self._connector.admin
         described = await admin.describe_topic(stream=stream, topic=topic)
         if described is None:
