@@ -259,16 +259,19 @@ async def open_client(
     finally:
         if not future.done():
             future.cancel()
-    if not future.done() or future.cancelled():
+    answered = future.done() and not future.cancelled()
+    failure = future.exception() if answered else None
+    if answered and failure is None:
+        return SdkClient(wheel, address=address, timeout=timeout)
+    # Whoever keeps the error keeps this frame, and with it what would keep the connection open.
+    del wheel, future
+    if failure is None:
         raise ServerUnreachableError(
             f"{address} takes connections but did not answer a login within {open_timeout:.1f} s: it is stopped, "
             f"overloaded, not an Iggy server, or one of another generation than this client",
             addresses=[address],
         )
-    failure = future.exception()
-    if failure is not None:
-        raise _cannot_open(str(failure), address, tls) from failure
-    return SdkClient(wheel, address=address, timeout=timeout)
+    raise _cannot_open(str(failure), address, tls) from failure
 
 
 def _settings(address: str, login: Login, tls: TlsSettings | None) -> apache_iggy.TcpConfig:

@@ -111,7 +111,7 @@ async def listening(answer: Answer) -> AsyncIterator[str]:
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await answer(reader, writer)
-        except (OSError, asyncio.CancelledError):
+        except (OSError, EOFError, asyncio.CancelledError):
             writer.transport.abort()
 
     def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
