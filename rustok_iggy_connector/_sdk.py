@@ -6,8 +6,10 @@
   future alone, and only a session that is given up cancels what it has under way.
 - Reconnecting is switched off. The wheel would come back without its group membership, and polls would stay empty for
   ever; and a session that lost its connection must say so, because the outcome of its last request is not known.
-- There is no close(). After logging out, the last reference is dropped and the loop runs for LET_GO_PAUSE: the wheel's
-  threads hand results to the loop, and ended 1 to 3 of 8 short processes with SIGABRT without it.
+- There is no close(): the connection is open, and pings, while anybody refers to the client. An error refers to the
+  frames it came through, so no frame that a request can fail in has the client in a variable.
+- After logging out, the last reference is dropped and the loop runs for LET_GO_PAUSE: the wheel's threads hand results
+  to the loop, and ended 1 to 3 of 8 short processes with SIGABRT without it.
 - After a fork every client of the wheel hangs, also a new one.
 - Errors carry a text only (_sdk_texts.py).
 """
@@ -122,22 +124,19 @@ class SdkClient(Client):
         return self._wheel is not None
 
     async def request(self, request: Message, *, subject: str) -> Message | None:
-        wheel = self._living()
         command = COMMAND_OF_REQUEST[type(request)]
         body = request.encode()
         answer = await self._answer(
-            lambda: wheel.send_binary_request(int(command), body), command.name.lower(), subject
+            lambda: self._living().send_binary_request(int(command), body), command.name.lower(), subject
         )
         spec = COMMANDS[command]
         return None if spec.may_be_empty and not answer else spec.reply.decode(answer)
 
     async def send(self, batch: PublishBatch, *, subject: str) -> int:
-        wheel = self._living()
-
         def start() -> Awaitable[apache_iggy.SendMessagesResponse]:
             message = apache_iggy.SendMessage
             messages = [message(m.payload, _plain(m.headers), m.id.int) for m in batch.messages]
-            return wheel.send_messages(batch.stream, batch.topic, batch.partition_id, messages)
+            return self._living().send_messages(batch.stream, batch.topic, batch.partition_id, messages)
 
         confirmations = (await self._answer(start, "send_messages", subject)).confirmations
         if not confirmations:
@@ -146,10 +145,9 @@ class SdkClient(Client):
         return confirmations[0].base_offset
 
     async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
-        wheel = self._living()
         who = _GROUP if request.consumer.kind is ConsumerKind.GROUP else _SINGLE
         received = await self._answer(
-            lambda: wheel.poll_messages(
+            lambda: self._living().poll_messages(
                 request.stream,
                 request.topic,
                 consumer=who(request.consumer.id),

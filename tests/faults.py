@@ -33,6 +33,11 @@ class FaultProxy:
         self._refusing = False
         self.address = ""
 
+    @property
+    def open_connections(self) -> int:
+        """Each has two ends here."""
+        return len(self._writers) // 2
+
     def cut(self) -> None:
         """Reset every open connection."""
         for writer in tuple(self._writers):

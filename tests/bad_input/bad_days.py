@@ -1,4 +1,4 @@
-"""What a user can meet where a server or a data directory should be: each as a world with the fault in it, and mended."""
+"""What a user can meet where a server or a data directory should be: each as a world with its fault, and mended."""
 
 from __future__ import annotations
 

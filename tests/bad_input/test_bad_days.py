@@ -1,7 +1,6 @@
-"""The user's bad days, through the public face: a typed error in time that says what to do, and nothing stays behind."""
+"""The user's bad days, through the public face: a typed error in time that says what to do, and nothing left over."""
 
 import asyncio
-import os
 import sys
 import time
 import traceback
@@ -17,7 +16,7 @@ from structlog.testing import capture_logs
 from rustok_iggy import EventEnvelope, IggyConfig, IggyTransport
 from rustok_iggy.errors import RequestTimeoutError, RustokIggyError
 from rustok_iggy.events import OrderPlaced
-from rustok_iggy_connector import open_connector
+from rustok_iggy_connector import ConnectorConfig, open_connector
 from tests.bad_input.bad_days import PATIENCE, SECRET, WORLDS, BadDay, embedded, reached
 from tests.connector.conftest import LocalServer, start_local_server, stop
 from tests.faults import fault_proxy, until
@@ -47,7 +46,7 @@ def children() -> set[str]:
 
 def open_files() -> int:
     """Sockets, pipes and files; 0 where the kernel does not tell."""
-    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
 
 
 async def works(config: IggyConfig) -> None:
@@ -115,6 +114,23 @@ async def test_a_server_that_falls_silent_is_given_up_in_time_and_used_again(ser
             assert caught.value.outcome_unknown
             proxy.resume()
             await transport.publish(order())
+
+
+async def test_an_error_that_is_kept_keeps_no_connection(server: LocalServer) -> None:
+    # Otherwise the client's pings would keep a group member alive that its owner has given up.
+    async with fault_proxy(server.address) as proxy:
+        settings = server.config(addresses=(proxy.address,), request_timeout=0.3)
+        async with open_connector(ConnectorConfig(mode="remote", remote=settings)) as connector:
+            proxy.stall()
+            with pytest.raises(RequestTimeoutError) as kept:
+                await connector.admin.describe_stream("stream")
+            proxy.resume()
+
+            async def nobody_is_connected() -> bool:
+                return not proxy.open_connections
+
+            await until(nobody_is_connected)
+            assert kept.value.retryable
 
 
 async def test_the_log_names_the_engine_and_its_version(tmp_path: Path) -> None:
