@@ -358,6 +358,8 @@ def main(arguments: list[str]) -> int:
     except FileNotFoundError as error:
         print(f"{error.filename} is needed, and is not installed", file=sys.stderr)
         return 2
+    if sys.stderr.isatty():
+        print("asking git for its own numbers", file=sys.stderr)
     expected = Totals()
     for repository in repositories:
         expected.update(gits_own_totals(repository))

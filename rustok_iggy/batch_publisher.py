@@ -57,14 +57,14 @@ def _written(
             failures[index] = predecessor_failure(held_back[tenant])
             continue
         try:
-            topic, partition_id, message = writer.write(envelope)
+            route, message = writer.write(envelope)
         except (ValidationError, SerializationError) as error:
             failures[index] = PublishFailure(PublishStatus.FAILED, error)
             held_back[tenant] = envelope.id
             continue
-        part = partitions.get((topic, partition_id))
+        part = partitions.get(route[:2])
         if part is None:
-            part = partitions[topic, partition_id] = _Partition()
+            part = partitions[route[:2]] = _Partition()
         part.indexes.append(index)
         part.messages.append(message)
         part.tenants.append(tenant)

@@ -43,6 +43,7 @@ from rustok_iggy.topology import TopologyManager, desired_topology
 from rustok_iggy.transport import EventTransport, H, ReliabilityLevel
 from rustok_iggy.transport_statistics import TransportStatistics
 from rustok_iggy_connector import (
+    ConnectionLostError,
     ConnectorMode,
     IggyConnector,
     NotFoundError,
@@ -118,7 +119,7 @@ class IggyTransport(EventTransport):
 
     async def publish(self, envelope: EventEnvelope) -> PublishConfirmation:
         producer = self._open_producer()
-        topic, partition_id, message = self._writer.write(envelope)
+        (topic, partition_id, _), message = self._writer.write(envelope)
         offset = await producer.publish(message, topic=topic, partition_id=partition_id, tenant_id=envelope.tenant_id)
         return PublishConfirmation(topic, partition_id, offset, envelope.id)
 
@@ -188,6 +189,12 @@ class IggyTransport(EventTransport):
 
     async def lag(self, *, group: str, topic: str) -> Mapping[int, int]:
         self._open_producer()
+        try:
+            return await self._lag(group, topic)
+        except ConnectionLostError:  # nothing was asked since the server went and came back
+            return await self._lag(group, topic)
+
+    async def _lag(self, group: str, topic: str) -> Mapping[int, int]:
         stream, admin = self.config.topology.stream_name, self._connector.admin
         described = await admin.describe_topic(stream=stream, topic=topic)
         if described is None:
@@ -327,7 +334,7 @@ class MemoryTransport(IggyTransport):
 
         Raises what publish() raises for an envelope that is wrong, and what the handler raises. Needs no entering.
         """
-        topic, partition_id, message = self._writer.write(envelope)
+        (topic, partition_id, _), message = self._writer.write(envelope)
         decoded = self._reader.decode(message.payload)
         context = DeliveryContext(
             group="deliver",

@@ -53,22 +53,35 @@ class PendingSubmission(Submission):
 
 
 class _Lane:
-    """One partition: its queue, its worker, and the batch under way."""
+    """One partition: its queue, its worker, and the batch under way.
 
-    __slots__ = ("in_flight", "partition_id", "queue", "topic", "wakeup", "worker")
+    `unfinished` is a batch whose first try was made by its caller; the worker repeats it before anything else.
+    """
+
+    __slots__ = ("in_flight", "partition_id", "queue", "topic", "unfinished", "wakeup", "worker")
 
     def __init__(self, topic: str, partition_id: int) -> None:
         self.topic = topic
         self.partition_id = partition_id
         self.queue = PartitionQueue()
         self.in_flight: Batch | None = None
+        self.unfinished: _Attempt | None = None
         self.wakeup: asyncio.Future[None] | None = None
         self.worker: asyncio.Task[None] | None = None
 
+    @property
+    def name(self) -> str:
+        return f"{self.topic}/{self.partition_id}"
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is queued or under way, and the worker waits: it is not about to take what is queued next."""
+        return self.wakeup is not None and self.in_flight is None and not self.queue
+
     def wake(self) -> None:
-        if self.wakeup is not None:
-            self.wakeup.set_result(None)
-            self.wakeup = None
+        wakeup, self.wakeup = self.wakeup, None
+        if wakeup is not None and not wakeup.done():  # done: the worker was cancelled
+            wakeup.set_result(None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,8 +133,15 @@ class Producer:
         TransportClosedError.
         """
         self.require_room()
-        submission = self.submit((message,), topic=topic, partition_id=partition_id, tenants=(tenant_id,))
-        await submission.settled
+        lane = self._lanes.get((topic, partition_id)) or self._open_lane(topic, partition_id)
+        submission = self._submission((message,), (tenant_id,))
+        if lane.is_idle:
+            await self._send_alone(lane, submission)
+        else:
+            lane.queue.add(submission)
+            lane.wake()
+        if submission.unsettled:
+            await submission.settled
         if submission.failures:
             raise submission.failures[0].error
         return submission.confirmed[0][1]
@@ -145,16 +165,8 @@ class Producer:
 
         Ask `require_room` before: a call's events are all queued, or none.
         """
-        statistics = self.statistics
         lane = self._lanes.get((topic, partition_id)) or self._open_lane(topic, partition_id)
-        submission = PendingSubmission(
-            messages,
-            tenants,
-            deadline=self._loop.time() + self._timeout,
-            settled=self._loop.create_future(),
-        )
-        statistics.queued += len(messages)
-        statistics.queued_bytes += submission.size
+        submission = self._submission(messages, tenants)
         lane.queue.add(submission)
         lane.wake()
         return submission
@@ -195,62 +207,116 @@ class Producer:
 
     def _open_lane(self, topic: str, partition_id: int) -> _Lane:
         lane = self._lanes[topic, partition_id] = _Lane(topic, partition_id)
-        lane.worker = self._loop.create_task(self._work(lane), name=f"publish {topic}/{partition_id}")
+        lane.worker = self._loop.create_task(self._work(lane), name=f"publish {lane.name}")
         return lane
+
+    def _submission(self, messages: Sequence[OutgoingMessage], tenants: Sequence[UUID]) -> PendingSubmission:
+        submission = PendingSubmission(
+            messages,
+            tenants,
+            deadline=self._loop.time() + self._timeout,
+            settled=self._loop.create_future(),
+        )
+        self.statistics.queued += len(messages)
+        self.statistics.queued_bytes += submission.size
+        return submission
+
+    async def _send_alone(self, lane: _Lane, submission: PendingSubmission) -> None:
+        """Send from the caller's own task, when nothing of the partition waits: it saves two turns of the loop.
+
+        What does not succeed at once, also because the caller is cancelled, is left to the worker to repeat.
+        """
+        batch = lane.in_flight = Batch(submission.messages, [(submission, range(1))], submission.size)
+        submission.pending = ()
+        attempt = _Attempt()
+        attempt.begin()
+        try:
+            async with asyncio.timeout_at(submission.deadline):
+                confirmation = await self._connector.publish_batch(self._request(lane, batch))
+        except (ConnectorError, TimeoutError, asyncio.CancelledError) as error:
+            if isinstance(error, ConnectorError):
+                attempt.failed(error)
+            else:
+                attempt.unknown = True
+            lane.unfinished = attempt
+            lane.wake()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        except Exception as error:  # as in the worker: a bug fails its batch, and does not hang all later ones
+            log.exception("publish_broke", partition=lane.name)
+            self._failed(lane, batch, PublishFailure(PublishStatus.UNKNOWN, error))
+            lane.wake()
+        else:
+            self._confirmed(lane, batch, confirmation.first_offset)
+            if lane.queue or self._closed:
+                lane.wake()
 
     async def _work(self, lane: _Lane) -> None:
         while True:
-            if not lane.queue:
-                if self._closed:
-                    return
+            if lane.in_flight is not None and lane.unfinished is not None:
+                batch, attempt = lane.in_flight, lane.unfinished
+                lane.unfinished = None
+            elif lane.in_flight is None and lane.queue:
+                batch, attempt = lane.queue.take(), _Attempt()
+                lane.in_flight = batch
+            elif lane.in_flight is None and self._closed:
+                return
+            else:
                 lane.wakeup = self._loop.create_future()
                 await lane.wakeup
                 continue
-            batch = lane.in_flight = lane.queue.take()
             try:
-                first_offset = await self._send(lane, batch)
+                first_offset = await self._send(lane, batch, attempt)
             except _GaveUp as given_up:
                 self._failed(lane, batch, given_up.failure)
             except Exception as error:  # the outermost frame: a bug fails its batch, and does not hang all later ones
-                log.exception("publish_broke", topic=lane.topic, partition_id=lane.partition_id)
+                log.exception("publish_broke", partition=lane.name)
                 self._failed(lane, batch, PublishFailure(PublishStatus.UNKNOWN, error))
             else:
-                lane.in_flight = None
-                self.statistics.batches += 1
-                self._settle(lane.queue.confirm(batch, first_offset))
-                # Those just confirmed get their turn first: what they publish next belongs into the next batch.
-                await asyncio.sleep(0)
+                self._confirmed(lane, batch, first_offset)
+                if len(batch.messages) > 1:
+                    # Those just confirmed get their turn: what they publish next belongs into the next batch.
+                    await asyncio.sleep(0)
 
-    async def _send(self, lane: _Lane, batch: Batch) -> int:
+    async def _send(self, lane: _Lane, batch: Batch, attempt: _Attempt) -> int:
         """Send until confirmed; the first offset. Raises _GaveUp."""
-        if self._loop.time() >= batch.deadline:
+        if attempt.is_first and self._loop.time() >= batch.deadline:
             raise _GaveUp(self._expired())
-        request = PublishBatch(
-            stream=self._stream, topic=lane.topic, partition_id=lane.partition_id, messages=batch.messages
-        )
-        attempt = _Attempt()
+        request = self._request(lane, batch)
         repeating = False
         try:
             async with asyncio.timeout_at(batch.deadline):
                 while True:
+                    if not attempt.is_first:
+                        self._require_retryable(attempt)
+                        self.statistics.retrying += not repeating
+                        repeating = True
+                        self.statistics.retries += 1
+                        log.warning("publish_repeated", partition=lane.name, error=str(attempt.error))
+                        await self._sleep(attempt.delay * (1 + self._jitter() / 2))
                     attempt.begin()
                     try:
                         return (await self._connector.publish_batch(request)).first_offset
                     except ConnectorError as error:
                         attempt.failed(error)
-                        if not error.retryable:
-                            raise _GaveUp(attempt.failure(self._timeout)) from error
-                    self.statistics.retrying += not repeating
-                    repeating = True
-                    self.statistics.retries += 1
-                    log.warning(
-                        "publish_retried", topic=lane.topic, partition_id=lane.partition_id, error=str(attempt.error)
-                    )
-                    await self._sleep(attempt.delay * (1 + self._jitter() / 2))
         except TimeoutError:
             raise _GaveUp(attempt.failure(self._timeout)) from attempt.error
         finally:
             self.statistics.retrying -= repeating
+
+    def _require_retryable(self, attempt: _Attempt) -> None:
+        if attempt.error is not None and not attempt.error.retryable:
+            raise _GaveUp(attempt.failure(self._timeout)) from attempt.error
+
+    def _request(self, lane: _Lane, batch: Batch) -> PublishBatch:
+        return PublishBatch(
+            stream=self._stream, topic=lane.topic, partition_id=lane.partition_id, messages=batch.messages
+        )
+
+    def _confirmed(self, lane: _Lane, batch: Batch, first_offset: int) -> None:
+        lane.in_flight = None
+        self.statistics.batches += 1
+        self._settle(lane.queue.confirm(batch, first_offset))
 
     def _expired(self) -> PublishFailure:
         error = BackpressureError(
@@ -264,8 +330,7 @@ class Producer:
         lane.in_flight = None
         log.error(
             "publish_failed",
-            topic=lane.topic,
-            partition_id=lane.partition_id,
+            partition=lane.name,
             events=len(batch.messages),
             status=failure.status.value,
             error=type(failure.error).__name__,
@@ -287,17 +352,19 @@ class Producer:
 
 
 class _Attempt:
-    """What is known about a batch after some tries."""
+    """What is known about a batch after some tries. A try that was cancelled leaves `under_way` set."""
 
-    __slots__ = ("delay", "error", "under_way", "unknown")
+    __slots__ = ("delay", "error", "is_first", "under_way", "unknown")
 
     def __init__(self) -> None:
         self.delay = FIRST_RETRY_DELAY / 2
         self.error: ConnectorError | None = None
+        self.is_first = True
         self.unknown = False
         self.under_way = False
 
     def begin(self) -> None:
+        self.is_first = False
         self.under_way = True
 
     def failed(self, error: ConnectorError) -> None:

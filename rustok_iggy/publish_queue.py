@@ -97,6 +97,12 @@ class PartitionQueue:
 
     def take(self) -> Batch:
         """Remove and return the events that go next, at least one. The queue must not be empty."""
+        first = self._waiting[0]
+        if len(self._waiting) == 1 and _fits(first):
+            self._waiting.popleft()
+            batch = Batch(first.messages, [(first, first.pending)], first.size)
+            first.pending = ()
+            return batch
         messages: list[OutgoingMessage] = []
         parts: list[tuple[Submission, Sequence[int]]] = []
         size = 0
@@ -163,6 +169,13 @@ class PartitionQueue:
             else:
                 submission.fail((index,), predecessor_failure(predecessor))
         submission.pending = sent
+
+
+def _fits(submission: Submission) -> bool:
+    """Whether a submission of which nothing was taken or left out is a batch by itself."""
+    return len(submission.pending) == len(submission.messages) <= MAX_BATCH_MESSAGES and (
+        submission.size <= MAX_BATCH_BYTES or len(submission.messages) == 1
+    )
 
 
 def predecessor_failure(predecessor_id: UUID) -> PublishFailure:

@@ -59,31 +59,28 @@ async def in_background(run: Run) -> AsyncIterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        # Our own cancellation becomes the error; one from outside, also beside ours, stays a cancellation.
-        if interrupted and body.uncancel() == 0:
-            interrupted = False
-            running.result()
-        raise
+        if not interrupted:
+            raise
+        interrupted = False
+        # Ours becomes the error; one from outside beside it stays a cancellation.
+        if body.uncancel() > 0:
+            raise
     finally:
         stop.set()
         await _drained(running)
-        if interrupted:
-            await _forget_cancellation(body)
+        if interrupted:  # the body swallowed our cancellation, or raised something else because of it
+            body.uncancel()
     running.result()
 
 
 async def _drained(running: asyncio.Task[None]) -> None:
+    """Wait for the end; a cancellation meanwhile cuts it short."""
     try:
         await asyncio.wait({running})
     except asyncio.CancelledError:
         running.cancel()
         await asyncio.wait({running})
         raise
-
-
-async def _forget_cancellation(body: asyncio.Task[Any]) -> None:
-    """The failure came while the body was ending by itself: the cancellation must not hit what comes after it."""
-    try:
-        await asyncio.sleep(0)
-    except asyncio.CancelledError:
-        body.uncancel()
+    finally:
+        if not running.cancelled():
+            running.exception()  # noted: the body's own error may go before it

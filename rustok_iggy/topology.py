@@ -246,7 +246,7 @@ class TopologyManager:
                     await self._admin.update_topic(stream=stream, spec=spec)
         except AlreadyExistsError:
             return  # another process was faster; the next round compares what it made
-        log.info("topology_changed", stream=stream, step=_in_words(step))
+        log.info("topology_changed", stream=stream, because=_in_words(step))
 
 
 def _refuse(conflicts: Iterable[Conflict]) -> None:

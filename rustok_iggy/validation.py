@@ -37,6 +37,8 @@ _ENVELOPE_CHECKS: tuple[tuple[str, Check], ...] = (
     ("retry_count", check_for(U32)),
 )
 
+_NO_ENVELOPE = "{} is not an EventEnvelope; wrap an event with EventEnvelope.new(tenant_id, event, actor_id=...)"
+
 
 @runtime_checkable
 class ValidateEvent(Protocol):
@@ -49,6 +51,8 @@ class ValidateEvent(Protocol):
 
 def validate_envelope(envelope: EventEnvelope) -> None:
     """Raise ValidationError with every problem of an envelope and of its event, the event's as `event.field: ...`."""
+    if not isinstance(envelope, EventEnvelope):
+        raise ValidationError([_NO_ENVELOPE.format(type(envelope).__name__)])
     problems = _failures(envelope, _ENVELOPE_CHECKS)
     problems += _declaration_problems(envelope)
     of_event = event_problems(envelope.event)

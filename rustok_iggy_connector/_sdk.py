@@ -6,8 +6,10 @@
   future alone, and only a session that is given up cancels what it has under way.
 - Reconnecting is switched off. The wheel would come back without its group membership, and polls would stay empty for
   ever; and a session that lost its connection must say so, because the outcome of its last request is not known.
-- There is no close(). After logging out, the last reference is dropped and the loop runs for LET_GO_PAUSE: the wheel's
-  threads hand results to the loop, and ended 1 to 3 of 8 short processes with SIGABRT without it.
+- There is no close(): the connection is open, and pings, while anybody refers to the client. An error refers to the
+  frames it came through, so no frame that a request can fail in has the client in a variable.
+- After logging out, the last reference is dropped and the loop runs for LET_GO_PAUSE: the wheel's threads hand results
+  to the loop, and ended 1 to 3 of 8 short processes with SIGABRT without it.
 - After a fork every client of the wheel hangs, also a new one.
 - Errors carry a text only (_sdk_texts.py).
 """
@@ -122,22 +124,19 @@ class SdkClient(Client):
         return self._wheel is not None
 
     async def request(self, request: Message, *, subject: str) -> Message | None:
-        wheel = self._living()
         command = COMMAND_OF_REQUEST[type(request)]
         body = request.encode()
         answer = await self._answer(
-            lambda: wheel.send_binary_request(int(command), body), command.name.lower(), subject
+            lambda: self._living().send_binary_request(int(command), body), command.name.lower(), subject
         )
         spec = COMMANDS[command]
         return None if spec.may_be_empty and not answer else spec.reply.decode(answer)
 
     async def send(self, batch: PublishBatch, *, subject: str) -> int:
-        wheel = self._living()
-
         def start() -> Awaitable[apache_iggy.SendMessagesResponse]:
             message = apache_iggy.SendMessage
             messages = [message(m.payload, _plain(m.headers), m.id.int) for m in batch.messages]
-            return wheel.send_messages(batch.stream, batch.topic, batch.partition_id, messages)
+            return self._living().send_messages(batch.stream, batch.topic, batch.partition_id, messages)
 
         confirmations = (await self._answer(start, "send_messages", subject)).confirmations
         if not confirmations:
@@ -146,10 +145,9 @@ class SdkClient(Client):
         return confirmations[0].base_offset
 
     async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
-        wheel = self._living()
         who = _GROUP if request.consumer.kind is ConsumerKind.GROUP else _SINGLE
         received = await self._answer(
-            lambda: wheel.poll_messages(
+            lambda: self._living().poll_messages(
                 request.stream,
                 request.topic,
                 consumer=who(request.consumer.id),
@@ -184,14 +182,31 @@ class SdkClient(Client):
 
     async def _answer(self, start: Callable[[], Awaitable[_T]], command: str, subject: str) -> _T:
         """Send one request and wait for its answer, at most the session's timeout."""
+        loop = asyncio.get_running_loop()
         try:
             future = asyncio.ensure_future(start())
         except (ValueError, OverflowError) as error:  # a message the wheel refuses to build
             raise self._error(error, command, subject) from error
+        # The caller waits for this one, so that its cancellation leaves the wheel's future alone.
+        answered: asyncio.Future[None] = loop.create_future()
+
+        def finished(done: asyncio.Future[_T]) -> None:
+            self._under_way.discard(done)
+            if not answered.done():
+                answered.set_result(None)
+            elif not done.cancelled():
+                done.exception()  # taken note of: nobody waits for it any more
+
         self._under_way.add(future)
-        future.add_done_callback(self._finished)
-        # wait() leaves the future alone when the caller is cancelled; wait_for() and timeout() would cancel it.
-        await asyncio.wait((future,), timeout=self._timeout)
+        future.add_done_callback(finished)
+        deadline = loop.call_later(self._timeout, _wake, answered)
+        try:
+            await answered
+        finally:
+            deadline.cancel()
+        return self._outcome(future, command, subject)
+
+    def _outcome(self, future: asyncio.Future[_T], command: str, subject: str) -> _T:
         if not future.done():
             self._give_up()
             raise RequestTimeoutError(
@@ -206,11 +221,6 @@ class SdkClient(Client):
         if failure is None:
             return future.result()
         raise self._error(failure, command, subject) from failure
-
-    def _finished(self, future: asyncio.Future[Any]) -> None:
-        self._under_way.discard(future)
-        if not future.cancelled():
-            future.exception()  # taken note of: the caller may have been cancelled and gone
 
     def _give_up(self) -> None:
         self._wheel = None
@@ -247,16 +257,19 @@ async def open_client(
     finally:
         if not future.done():
             future.cancel()
-    if not future.done() or future.cancelled():
+    answered = future.done() and not future.cancelled()
+    failure = future.exception() if answered else None
+    if answered and failure is None:
+        return SdkClient(wheel, address=address, timeout=timeout)
+    # Whoever keeps the error keeps this frame, and with it what would keep the connection open.
+    del wheel, future
+    if failure is None:
         raise ServerUnreachableError(
             f"{address} takes connections but did not answer a login within {open_timeout:.1f} s: it is stopped, "
             f"overloaded, not an Iggy server, or one of another generation than this client",
             addresses=[address],
         )
-    failure = future.exception()
-    if failure is not None:
-        raise _cannot_open(str(failure), address, tls) from failure
-    return SdkClient(wheel, address=address, timeout=timeout)
+    raise _cannot_open(str(failure), address, tls) from failure
 
 
 def _settings(address: str, login: Login, tls: TlsSettings | None) -> apache_iggy.TcpConfig:
@@ -309,6 +322,11 @@ def _unknown(text: str, command: str, subject: str) -> ServerError:
         _unknown_texts.add(text)
         _log.warning("unknown_client_error", text=text, command=command)
     return ServerError(f"{command} of {subject} failed: {text}", command=command)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _plain(headers: Mapping[str, bytes] | None) -> dict[str, bytes] | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Literal
+from pathlib import PurePath
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import fields, force_setattr
 
 from rustok_iggy_connector.errors import ConfigError
 
@@ -28,6 +29,32 @@ class Engine(StrEnum):
     AUTO = "auto"
     IGGY_SERVER = "iggy-server"
     LOCAL = "local"
+
+
+def _take_plain_values(part: msgspec.Struct, path: str) -> None:
+    """Make every field what it is annotated with, so that hosts may give text, paths and dicts, as a file does.
+
+    Raises ConfigError for all that do not fit; its text has types in it and no value but an unknown choice.
+    """
+    problems = []
+    for field in fields(part):
+        value = getattr(part, field.name)
+        try:
+            plain = str(value) if isinstance(value, PurePath) else value
+            force_setattr(part, field.name, msgspec.convert(plain, field.type, strict=False))
+        except msgspec.ValidationError as error:
+            choices = _choices(field.type)
+            problem = f"{value!r} is not supported; use {choices}" if choices else str(error)
+            problems.append(f"{path}.{field.name}: {problem}".removeprefix("."))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _choices(annotation: Any) -> str:
+    """The values that a field with few of them may have; empty for one that takes any."""
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return ", ".join(annotation)
+    return ", ".join(get_args(annotation)) if get_origin(annotation) is Literal else ""
 
 
 class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,10 +92,10 @@ class RemoteConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     """Sessions that publishes are spread over; one session carries one request at a time."""
 
     def __post_init__(self) -> None:
-        # Plain values are taken for the parts, so that hosts need not import every type.
         addresses: object = self.addresses
-        force_setattr(self, "addresses", (addresses,) if isinstance(addresses, str) else tuple(self.addresses))
-        force_setattr(self, "tls", msgspec.convert(self.tls, TlsConfig))
+        if isinstance(addresses, str):
+            force_setattr(self, "addresses", (addresses,))
+        _take_plain_values(self, "remote")
 
     def problems(self, path: str) -> Iterator[str]:
         if not self.addresses:
@@ -76,9 +103,6 @@ class RemoteConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_un
         for index, address in enumerate(self.addresses):
             if not _is_address(address):
                 yield f"{path}.addresses[{index}]: {address!r} is not host:port"
-        protocol: str = self.protocol
-        if protocol != "tcp":
-            yield f"{path}.protocol: {protocol!r} is not supported; use tcp"
         if self.token is None and self.password is None:
             yield f"{path}.password: is not set; set it (for example to ${{IGGY_PASSWORD}}), or set token"
         yield from _not_positive(self, path, ("connect_timeout", "request_timeout", "member_timeout"))
@@ -114,13 +138,7 @@ class EmbeddedConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_
     publish_clients: int = 2
 
     def __post_init__(self) -> None:
-        try:
-            force_setattr(self, "engine", Engine(self.engine))
-        except ValueError:
-            raise ConfigError([f"embedded.engine: {self.engine!r} is none of {', '.join(Engine)}"]) from None
-        force_setattr(self, "data_dir", str(self.data_dir))
-        if self.server_path is not None:
-            force_setattr(self, "server_path", str(self.server_path))
+        _take_plain_values(self, "embedded")
 
     def problems(self, path: str) -> Iterator[str]:
         if not self.data_dir:
@@ -143,6 +161,9 @@ class ConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     mode: ConnectorMode = ConnectorMode.EMBEDDED
     embedded: EmbeddedConnectorConfig = EmbeddedConnectorConfig()
     remote: RemoteConnectorConfig = RemoteConnectorConfig()
+
+    def __post_init__(self) -> None:
+        _take_plain_values(self, "")
 
     def validate(self) -> None:
         """Raise ConfigError with every problem of the parts that `mode` uses."""

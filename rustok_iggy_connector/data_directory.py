@@ -122,7 +122,7 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise ServerStartupError(
-                f"embedded.data_dir: {self.path} is (or lies under) a file; name a directory"
+                f"embedded.data_dir: {self.path} links to nothing, or is (or lies under) a file; name a directory"
             ) from None
         except OSError as error:
             raise self._unusable(error) from error

@@ -194,27 +194,26 @@ class EmbeddedServer:
         process.start(lock)
         try:
             async with asyncio.timeout_at(deadline):
-                address = await self._ready(process, program, credentials)
+                address, version = await self._ready(process, program, credentials)
         except TimeoutError as error:
             await process.stop(ABANDON_TIMEOUT)
             raise ServerStartupError(
-                f"{program.engine} did not become ready within {self._config.startup_timeout:g} s; "
-                f"its log is {self._directory.log}",
+                f"the embedded server ({program.engine}) did not become ready within "
+                f"{self._config.startup_timeout:g} s; its log is {self._directory.log}",
                 log_tail=process.log_tail(),
             ) from error
         except BaseException:
             await process.stop(ABANDON_TIMEOUT)
             raise
-        log.info("embedded_server_started", engine=program.engine.value, version=program.version, address=address)
+        log.info("embedded_server_started", engine=program.engine.value, version=version, address=address)
         return process, Endpoint(address=address, credentials=credentials, engine=program.engine)
 
-    async def _ready(self, process: ServerProcess, program: ServerProgram, credentials: Credentials) -> str:
-        """Its address, when it has answered a login; raises when it ends before."""
+    async def _ready(self, process: ServerProcess, program: ServerProgram, credentials: Credentials) -> tuple[str, str]:
+        """Its address and version, when it has answered a login; raises when it ends before."""
         while (address := await process.listening()) is not None:
             try:
                 async with asyncio.timeout(self._config.request_timeout):
-                    await self._probe(address, credentials)
-                return address
+                    return address, await self._probe(address, credentials)
             except AuthenticationError as error:
                 raise AuthenticationError(
                     f"the server in {self._directory.path} refuses the password in its embedded.json: the data were "
@@ -274,7 +273,8 @@ class EmbeddedServer:
             advice = f"its log is {self._directory.log}"
         said = f": {tail[-1]}" if tail else ""
         return ServerStartupError(
-            f"{program.engine} ended with {describe_exit(process.exit_code or 0)} before it was ready{said}; {advice}",
+            f"the embedded server ({program.engine}) ended with {describe_exit(process.exit_code or 0)} before it was "
+            f"ready{said}; {advice}",
             log_tail=tail,
         )
 

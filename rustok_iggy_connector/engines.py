@@ -7,7 +7,6 @@ environment is passed on but what a program needs to start: secrets of the host 
 from __future__ import annotations
 
 import os
-import platform
 import re
 import resource
 import shutil
@@ -63,10 +62,10 @@ MOVED_SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerProgram:
-    """A server that can be run. `path` is None for the local server, which is a module of this package."""
+    """A server that can be run. The local server is a module of this package: no path, and no version to tell apart."""
 
     engine: Engine
-    version: str
+    version: str = ""
     path: Path | None = None
 
 
@@ -139,7 +138,7 @@ def local_program(config: EmbeddedConnectorConfig) -> ServerProgram:
         raise ServerNotFoundError(
             f"embedded.use_binary_fallback is false, which forbids the local server; {HOW_TO_GET_IT}"
         )
-    return ServerProgram(engine=Engine.LOCAL, version=platform.python_version())
+    return ServerProgram(engine=Engine.LOCAL)
 
 
 def find_binary(config: EmbeddedConnectorConfig, environment: Mapping[str, str]) -> Path | None:

@@ -5,8 +5,28 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from rustok_iggy_connector.errors import STATUS_ERRORS, ConnectorError, IncompatibleServerError, ServerError
+from rustok_iggy_connector.wire.codes import Status
 
 CLIENT_VERSION = version("apache-iggy")
+
+_MISSING = "look at the name, or create it first"
+_PAYLOAD = "a payload has 1 to 64,000,000 bytes: put larger things elsewhere and send where they are"
+# What a caller can do about a status. Limits: Iggy 0.9's own, which the client checks before it sends.
+ADVICE: dict[int, str] = {
+    Status.RESOURCE_NOT_FOUND: _MISSING,
+    Status.UNAUTHORIZED: "give the user this permission, or log in as another one",
+    Status.STREAM_ID_NOT_FOUND: _MISSING,
+    Status.STREAM_NAME_NOT_FOUND: _MISSING,
+    Status.TOPIC_ID_NOT_FOUND: _MISSING,
+    Status.TOPIC_NAME_NOT_FOUND: _MISSING,
+    Status.PARTITION_NOT_FOUND: "the topic has fewer partitions than that",
+    Status.TOO_BIG_HEADERS: "all headers of a message may have 100,000 bytes together",
+    Status.INVALID_HEADER_KEY: "a header's name has 1 to 255 bytes",
+    Status.INVALID_HEADER_VALUE: "a header's value has 1 to 255 bytes",
+    Status.TOO_BIG_PAYLOAD: _PAYLOAD,
+    Status.EMPTY_PAYLOAD: _PAYLOAD,
+    Status.INVALID_PAYLOAD_LENGTH: _PAYLOAD,
+}
 
 
 def refusal(status: int, *, command: str, subject: str = "") -> ConnectorError:
@@ -17,6 +37,8 @@ def refusal(status: int, *, command: str, subject: str = "") -> ConnectorError:
     name, kind = STATUS_ERRORS.get(status, ("unknown", ServerError))
     about = f" for {subject}" if subject else ""
     message = f"the server refused {command}{about}: {name.replace('_', ' ')} (status {status})"
+    if status in ADVICE:
+        message += f"; {ADVICE[status]}"
     if issubclass(kind, ServerError):
         return kind(message, status=status, name=name, command=command)
     if issubclass(kind, IncompatibleServerError):

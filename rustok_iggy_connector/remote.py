@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -69,9 +70,10 @@ class RemoteConnector(SessionConnector):
                 lambda: self._try_each_address(deadline, timeout), clock=self._clock, sleep=self._sleep
             )
         except ServerUnreachableError as error:
-            for address in error.addresses:
-                if not self._config.tls.enabled and await speaks_older_protocol(address):
-                    raise incompatible(f"{address} is a server of 0.8 or older") from error
+            addresses = () if self._config.tls.enabled else error.addresses
+            answers = await asyncio.gather(*map(speaks_older_protocol, addresses))
+            for address in itertools.compress(addresses, answers):
+                raise incompatible(f"{address} is a server of 0.8 or older") from error
             raise
 
     async def _try_each_address(self, deadline: float, timeout: float) -> SdkClient:

@@ -18,7 +18,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class FaultProxy:
     """Carries bytes between clients and one server. All faults apply to connections that are open and to new ones.
 
-    `from_clients` is all that clients sent. `delay` is added to every chunk from the server, in seconds. `corrupt` is applied to the next chunk from the server.
+    `from_clients` is all that clients sent; `delay`, in seconds, is added to every chunk from the server.
     """
 
     def __init__(self, target: str) -> None:
@@ -32,6 +32,11 @@ class FaultProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._refusing = False
         self.address = ""
+
+    @property
+    def open_connections(self) -> int:
+        """Each has two ends here."""
+        return len(self._writers) // 2
 
     def cut(self) -> None:
         """Reset every open connection."""
@@ -111,7 +116,7 @@ async def listening(answer: Answer) -> AsyncIterator[str]:
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await answer(reader, writer)
-        except (OSError, asyncio.CancelledError):
+        except (OSError, EOFError, asyncio.CancelledError):
             writer.transport.abort()
 
     def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

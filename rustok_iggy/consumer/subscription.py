@@ -202,16 +202,15 @@ def _topics(topics: Iterable[str] | None, names: frozenset[str] | None, problems
     if topics is None:
         # Where events of these types are published.
         return sorted({topic_of(name) for name in names}) if names else [Topic.DOMAIN]
-    if isinstance(topics, str):
-        topics = (topics,)
+    names_given = (topics,) if isinstance(topics, str) else tuple(topics)
+    if not names_given:
+        problems.append("topics: is empty; leave it out for the topics of the event types")
     chosen = []
-    for name in topics:
+    for name in names_given:
         try:
             chosen.append(Topic(name))
         except ValueError:
             problems.append(f"topics: {name!r} is none of {', '.join(Topic)}")
-    if not chosen and not problems:
-        problems.append("topics: is empty; leave it out for the topics of the event types")
     return chosen
 
 

@@ -97,7 +97,10 @@ class Broker:
             self.users = Users.from_rows(stored.rows, verify=self.passwords.verify)
             self._restore_logs(stored)
         except (ValidationError, KeyError) as error:
-            raise StorageDamagedError(f"what is stored does not fit together: {error}") from error
+            raise StorageDamagedError(
+                f"the catalog that is stored does not fit together ({error}); "
+                "restore the data directory from a backup, or move it away to start empty"
+            ) from error
         self.commits = Commits(
             storage=storage,
             logs=self.logs,
@@ -200,7 +203,7 @@ class Broker:
         for stream in self.catalog.streams:
             for topic in self.catalog.topics(stream.id):
                 expiry = None if topic.message_expiry in (0, NEVER) else topic.message_expiry
-                budget = _partition_budget(topic)
+                budget = partition_budget(topic)
                 for partition in topic.partitions:
                     trim = self.log(partition).plan_retention(now=now, expiry=expiry, max_bytes=budget)
                     if trim is not None:
@@ -239,7 +242,7 @@ class Broker:
         self._touched += [DropLog(log_id=log_id) for log_id in found]
 
 
-def _partition_budget(topic: Topic) -> int | None:
+def partition_budget(topic: Topic) -> int | None:
     """How many bytes of closed segments a partition keeps: its share, but no less than one segment can have.
 
     A segment closes with the batch that crosses its size, which may be as large as a request.

@@ -136,6 +136,8 @@ class Dispatcher:
         session.draining = False
 
     def _may_begin(self, session: Session, frame: RequestFrame) -> bool:
+        if session.ends:
+            return False
         is_send = frame.header.operation is Operation.SEND_MESSAGES
         return not session.under_way or (session.sends_only and is_send)
 
@@ -193,7 +195,10 @@ class Dispatcher:
         return reply if isinstance(reply, list) else [codec.encode_reply_body(command, reply)]
 
     def _authorize(self, session: Session, command: Command, request: Any) -> None:
-        """What is not there is not authorized: its handler says so, and "not found" comes before "not allowed"."""
+        """What is not there is not authorized: its handler says so, and "not found" comes before "not allowed".
+
+        A session that went before its turn came is nobody's any more, so that a join does not outlive its connection.
+        """
         stream_id = topic_id = None
         if hasattr(request, "topic"):
             topic = self._broker.catalog.find_topic(request.stream, request.topic)
@@ -219,6 +224,7 @@ class Dispatcher:
             return
         session.peer.write(parts)
         if ends:
+            session.ends = True
             session.peer.close()
         else:
             self._drain(session)

@@ -33,8 +33,8 @@ from rustok_iggy_connector.wire.codes import Status
 from rustok_iggy_connector.wire.primitives import PollingStrategy, StrategyKind
 
 POLL_BYTES: Final = 64 << 20
-"""A poll reply ends with the batch that reaches this size, which is that of the largest request. The protocol bounds polls
-by their count only, and 1000 messages of 64 MB are more than any memory: the next poll gets the rest."""
+"""A poll reply ends with the batch that reaches this size, which is that of the largest request. The protocol bounds
+polls by their count only, and 1000 messages of 64 MB are more than any memory: the next poll gets the rest."""
 
 LogWrite: TypeAlias = Append | SetOffset | TrimLog
 

@@ -1,9 +1,4 @@
-"""The local server's sockets: connections, limits, timers, and how it starts and stops.
-
-Slow or malicious clients end with a log line and nothing else: a frame of a wrong kind or size is refused before room
-is made for it, a frame that stops half-way times out, a client that does not read its replies is not read from, and the
-requests held for all clients together have a bound.
-"""
+"""The local server around its connections: the port, the room they share, timers, and how it starts and stops."""
 
 from __future__ import annotations
 
@@ -12,18 +7,14 @@ import logging
 import signal
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from rustok_iggy_connector.errors import RemoteProtocolError
 from rustok_iggy_connector.local_server.broker import Broker
+from rustok_iggy_connector.local_server.connections import Connection, Limits
 from rustok_iggy_connector.local_server.dispatch import Dispatcher
-from rustok_iggy_connector.local_server.sessions import Session
-from rustok_iggy_connector.wire.connection import MAX_REQUEST_BYTES, RequestFrame, ServerConnection
-from rustok_iggy_connector.wire.primitives import Buffer
 
 logger = logging.getLogger("rustok_iggy_connector.local_server")
 
@@ -39,142 +30,6 @@ CLOSE_INTERVAL: Final = 0.01
 
 class ListenError(Exception):
     """The address cannot be listened on; the text says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one client, and all of them together, may take."""
-
-    max_connections: int = 1024
-    """Descriptors: many systems allow a process 1024 without asking, and each worker of a host needs about five."""
-    max_request_bytes: int = MAX_REQUEST_BYTES
-    """The largest frame."""
-    session_bytes: int = 8 << 20
-    """Requests received from one client and not answered; beyond that nothing more is read from it. One may be larger
-    alone."""
-    total_bytes: int = 256 << 20
-    """The same for all clients together: four of the largest frames."""
-    reply_bytes: int = 1 << 20
-    """Replies that a client has not read yet; beyond that its next requests wait."""
-    frame_timeout: float = 30.0
-    """Seconds without a byte in the middle of a frame after which the client is dropped; also for the first frame."""
-    drain_timeout: float = 30.0
-    """Seconds that a stop waits for requests under way; the connector waits 45 before it kills."""
-
-
-class Connection(asyncio.Protocol):
-    """One client's socket; the Peer of its session."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._frames = ServerConnection(max_request_bytes=server.limits.max_request_bytes)
-        self._transport: asyncio.Transport | None = None
-        self._session: Session | None = None
-        self._reads = True
-        self._writes = True
-        self._last_byte = server.monotonic()
-        self._greeted = False
-
-    # What asyncio calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        peer = transport.get_extra_info("peername") or ("unknown", 0)
-        address = f"{peer[0]}:{peer[1]}"
-        if not self._server.admit(self):
-            logger.warning("connection from %s refused: %d are open", address, self._server.limits.max_connections)
-            transport.abort()
-            return
-        transport.set_write_buffer_limits(high=self._server.limits.reply_bytes)
-        self._session = self._server.broker.open_session(self, address=address)
-
-    def data_received(self, data: bytes) -> None:
-        self._last_byte = self._server.monotonic()
-        self._frames.receive_data(data)
-        self.proceed()
-
-    def connection_lost(self, _: Exception | None) -> None:
-        if self._session is not None:
-            self._server.dispatcher.end(self._session)
-        self._server.forget(self)
-
-    def pause_writing(self) -> None:
-        self._writes = False
-        self._balance()
-
-    def resume_writing(self) -> None:
-        self._writes = True
-        self.proceed()
-
-    # What the session calls
-
-    def write(self, parts: Sequence[Buffer]) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines(parts)
-        self._server.answered()
-        if not self._reads:
-            self._server.call_soon(self.proceed)
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    # What the server calls
-
-    @property
-    def session(self) -> Session | None:
-        """The session, None for a connection that was refused."""
-        return self._session
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether more may come from the client."""
-        return self._reads
-
-    def proceed(self) -> None:
-        """Take frames as long as there is room for them."""
-        session = self._session
-        if session is None or session.closed or self._transport is None or self._transport.is_closing():
-            return
-        try:
-            while self._has_room(session) and isinstance(frame := self._frames.next_frame(), RequestFrame):
-                self._greeted = True
-                self._server.dispatcher.receive(session, frame)
-        except RemoteProtocolError as error:
-            self.drop(str(error))
-            return
-        self._balance()
-
-    def drop_if_stuck(self, now: float) -> None:
-        """End a connection that stopped in the middle of a frame, or never sent one."""
-        waits_for_bytes = self._frames.buffered_bytes > 0 or not self._greeted
-        if self._reads and waits_for_bytes and now - self._last_byte > self._server.limits.frame_timeout:
-            self.drop("nothing came in the middle of a frame" if self._greeted else "nothing was sent")
-
-    def drop(self, reason: str) -> None:
-        """End the connection at once."""
-        if self._transport is not None and self._session is not None:
-            logger.warning("connection from %s dropped: %s", self._session.address, reason)
-            self._transport.abort()
-
-    def _has_room(self, session: Session) -> bool:
-        return self._writes and self._server.has_room and session.bytes_held < self._server.limits.session_bytes
-
-    def _balance(self) -> None:
-        """Read from the socket exactly while there is room."""
-        session, transport = self._session, self._transport
-        if session is None or transport is None or transport.is_closing():
-            return
-        reads = self._has_room(session)
-        if reads and not self._reads:
-            self._last_byte = self._server.monotonic()
-            transport.resume_reading()
-        elif self._reads and not reads:
-            transport.pause_reading()
-        self._reads = reads
-        if not reads and not self._server.has_room:
-            self._server.wait_for_room(self)
 
 
 class Server:
@@ -196,6 +51,7 @@ class Server:
         self._stopped = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._paused_for_room: set[Connection] = set()
+        self._reserved = 0
         self._failure: Exception | None = None
         self.broker = make_broker(self)
         self.dispatcher = Dispatcher(self.broker)
@@ -272,8 +128,26 @@ class Server:
 
     @property
     def has_room(self) -> bool:
-        """Whether the requests held for all clients leave room for one more; there is none while it stops."""
-        return self.dispatcher.bytes_held < self.limits.total_bytes and not self._stopped.is_set()
+        """Whether the requests held for all clients leave room for one more."""
+        return self.dispatcher.bytes_held + self._reserved < self.limits.total_bytes
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing more is taken in."""
+        return self._stopped.is_set()
+
+    def reserve(self, size: int) -> bool:
+        """Set room aside for a frame of this size, if there is so much; one alone always fits."""
+        taken = self.dispatcher.bytes_held + self._reserved
+        if taken and taken + size > self.limits.total_bytes:
+            return False
+        self._reserved += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Give back what was reserved."""
+        self._reserved -= size
+        self.answered()
 
     def admit(self, connection: Connection) -> bool:
         """Whether one more connection may be open."""
@@ -334,10 +208,10 @@ class Server:
         return self.broker.commits.is_idle and not any(session.under_way for session in self.broker.sessions.values())
 
     async def _until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Only while stopping, so it looks instead of being told."""
         give_up = self._loop.time() + timeout
-        while self._failure is None and not condition() and self._loop.time() < give_up:
-            await asyncio.sleep(CLOSE_INTERVAL)  # noqa: ASYNC110 - an event would be set at every reply of a server's life
+        # Looks instead of being told: an event would have to be set at every reply of a server's life.
+        while self._failure is None and not condition() and self._loop.time() < give_up:  # noqa: ASYNC110
+            await asyncio.sleep(CLOSE_INTERVAL)
 
 
 async def run_server(

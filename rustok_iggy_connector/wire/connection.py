@@ -98,6 +98,11 @@ class _Connection(Generic[_Header]):
         """Bytes received and not yet taken as frames; stop reading from a peer that is far ahead."""
         return len(self._data)
 
+    @property
+    def pending_frame_bytes(self) -> int:
+        """Size of the frame of which the header has come and the rest has not; 0 when there is none."""
+        return 0 if self._header is None else self._size
+
     def receive_data(self, data: Buffer) -> None:
         """Bytes as they came. Raises LocalProtocolError after `receive_eof`."""
         if self._eof:

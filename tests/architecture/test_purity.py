@@ -12,7 +12,9 @@ IMPURE_LIBRARIES = words(
     " signal socket sqlite3 ssl structlog subprocess sys tempfile threading time trio uuid warnings"
 )
 # The local server's rooms that act. All others decide: the time comes as an argument, sockets and disk stay outside.
-ACTING = tuple(f"{LOCAL_SERVER}.{name}" for name in words("storage server dispatch broker handlers __main__"))
+ACTING = tuple(
+    f"{LOCAL_SERVER}.{name}" for name in words("storage server connections dispatch broker handlers __main__")
+)
 DISK_LIBRARIES = words("fcntl msvcrt shutil sqlite3 tempfile")
 DISK_METHODS = words(
     "fsync iterdir glob rglob mkdir open read_bytes read_text rmdir touch unlink write_bytes write_text"

@@ -41,6 +41,10 @@ class Backend(ABC):
     def connector(self) -> IggyConnector:
         """Another connector to the same server, not connected."""
 
+    def start_in(self, directory: Path) -> IggyConnector:
+        """A connector to a server of its own, which starts when it is connected and ends when it is shut down."""
+        raise NotImplementedError(self.name)
+
     def remote_config(self) -> RemoteConnectorConfig:
         """With NETWORK: how to reach it over the network."""
         raise NotImplementedError(self.name)
@@ -55,6 +59,9 @@ class MemoryBackend(Backend):
     def connector(self) -> IggyConnector:
         return InMemoryConnector(self.server)
 
+    def start_in(self, directory: Path) -> IggyConnector:
+        return InMemoryConnector()
+
 
 class EmbeddedBackend(Backend):
     """A server in a process beside this one; connectors attach to it."""
@@ -68,6 +75,9 @@ class EmbeddedBackend(Backend):
 
     def connector(self) -> IggyConnector:
         return EmbeddedConnector(self._config)
+
+    def start_in(self, directory: Path) -> IggyConnector:
+        return EmbeddedConnector(embedded_config(self.name, directory))
 
     def remote_config(self) -> RemoteConnectorConfig:
         credentials = DataDirectory(self._config.data_dir).credentials()
@@ -111,13 +121,14 @@ async def open_backend(name: str, directory: Path) -> AsyncIterator[Backend]:
     elif name == "remote":
         yield RemoteBackend()
     else:
-        config = EmbeddedConnectorConfig(
-            data_dir=str(directory / name),
-            engine=name,
-            server_path=os.environ.get("RUSTOK_IGGY_SERVER") if name == "iggy-server" else None,
-        )
+        config = embedded_config(name, directory / name)
         async with EmbeddedConnector(config) as keeper:
             yield EmbeddedBackend(name, config, keeper)
+
+
+def embedded_config(engine: str, directory: Path) -> EmbeddedConnectorConfig:
+    binary = os.environ.get("RUSTOK_IGGY_SERVER") if engine == "iggy-server" else None
+    return EmbeddedConnectorConfig(data_dir=str(directory), engine=engine, server_path=binary)
 
 
 def unique(prefix: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from rustok_iggy_connector import STATUS_ERRORS, IncompatibleServerError, NotFoundError, ServerError
-from rustok_iggy_connector.refusals import CLIENT_VERSION, refusal
+from rustok_iggy_connector.refusals import ADVICE, CLIENT_VERSION, refusal
 from rustok_iggy_connector.wire.codes import Status
 
 
@@ -11,7 +11,10 @@ def test_it_carries_the_facts() -> None:
     error = refusal(2010, command="get_topic", subject="topic 'a' of stream 'b'")
     assert isinstance(error, NotFoundError)
     assert (error.status, error.name, error.command) == (2010, "topic_id_not_found", "get_topic")
-    assert str(error) == "the server refused get_topic for topic 'a' of stream 'b': topic id not found (status 2010)"
+    assert str(error) == (
+        "the server refused get_topic for topic 'a' of stream 'b': topic id not found (status 2010); "
+        "look at the name, or create it first"
+    )
 
 
 @pytest.mark.parametrize("status", STATUS_ERRORS)
@@ -21,6 +24,12 @@ def test_every_row_of_the_table_can_be_raised(status: int) -> None:
     assert type(error) is kind
     assert str(status) in str(error)
     assert name.replace("_", " ") in str(error)
+
+
+@pytest.mark.parametrize("status", ADVICE)
+def test_what_a_caller_can_mend_is_said_at_the_end(status: int) -> None:
+    assert str(refusal(status, command="c")).endswith(f"(status {status}); {ADVICE[status]}")
+    assert status in STATUS_ERRORS
 
 
 def test_an_unlisted_status_is_a_plain_server_error() -> None:

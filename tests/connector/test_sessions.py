@@ -1,63 +1,20 @@
 """One session: opened when needed, shared failures, and an end that ends everything."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from rustok_iggy_connector import (
     ConnectorClosedError,
     NotAssignedError,
-    PublishBatch,
-    ReceivedMessage,
     RequestTimeoutError,
     ServerUnreachableError,
 )
-from rustok_iggy_connector.client import Client, PollRequest
+from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.sessions import Counters, Session
-from rustok_iggy_connector.wire.commands import Message
+from tests.connector.fakes import Opener
 
 pytestmark = pytest.mark.anyio
-
-
-class FakeClient(Client):
-    """Does what it is told; can die."""
-
-    def __init__(self) -> None:
-        self.alive = True
-        self.closed = False
-
-    @property
-    def usable(self) -> bool:
-        return self.alive
-
-    async def request(self, request: Message, *, subject: str) -> Message | None:
-        raise NotImplementedError
-
-    async def send(self, batch: PublishBatch, *, subject: str) -> int:
-        raise NotImplementedError
-
-    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-class Opener:
-    """Hands out clients; waits or fails when told."""
-
-    def __init__(self) -> None:
-        self.clients: list[FakeClient] = []
-        self.attempts = 0
-        self.before: Callable[[], Awaitable[object]] | None = None
-
-    async def __call__(self, timeout: float) -> Client:
-        self.attempts += 1
-        if self.before is not None:
-            await self.before()
-        self.clients.append(FakeClient())
-        return self.clients[-1]
 
 
 @pytest.fixture
@@ -143,8 +100,7 @@ async def test_who_comes_after_a_failure_tries_again(opener: Opener, session: Se
 async def test_closing_ends_an_opening_and_all_who_wait_for_it(opener: Opener, session: Session) -> None:
     opener.before = asyncio.Event().wait
     waiting = [asyncio.ensure_future(session.run(which)) for _ in range(5)]
-    while not opener.attempts:
-        await asyncio.sleep(0)
+    await opener.asked.wait()
     await session.close()
     results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
     assert {type(result) for result in results} == {ConnectorClosedError}
@@ -155,8 +111,7 @@ async def test_a_cancelled_caller_leaves_the_session_to_the_others(opener: Opene
     opener.before = gate.wait
     doomed = asyncio.ensure_future(session.run(which))
     waiting = asyncio.ensure_future(session.run(which))
-    while not opener.attempts:
-        await asyncio.sleep(0)
+    await opener.asked.wait()
     doomed.cancel()
     gate.set()
     with pytest.raises(asyncio.CancelledError):

@@ -53,7 +53,7 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
 
 async def connect(server: LocalServer, *, address: str | None = None, **tls: object) -> None:
     config = server.config(
-        addresses=(address or server.address,), connect_timeout=1.0, tls=TlsConfig(enabled=True, **tls)
+        addresses=(address or server.address,), connect_timeout=0.5, tls=TlsConfig(enabled=True, **tls)
     )
     async with RemoteConnector(config) as connector:
         assert connector.statistics().connected
@@ -94,7 +94,7 @@ async def test_there_is_no_way_back_to_plain_text(tls_server: TlsServer, local_s
 
 
 async def test_a_client_without_tls_is_told(tls_server: TlsServer) -> None:
-    with pytest.raises(ServerUnreachableError, match="TLS|not an Iggy server"):
+    with pytest.raises(ServerUnreachableError, match=r"TLS|not an Iggy server"):
         async with RemoteConnector(tls_server.server.config(connect_timeout=0.5)):
             pass
 
@@ -106,7 +106,7 @@ async def test_a_file_without_certificates_is_a_configuration_error(
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)
-    with pytest.raises((ConfigError, ServerUnreachableError), match="ca|TLS"):
+    with pytest.raises((ConfigError, ServerUnreachableError), match=r"ca|TLS"):
         await connect(tls_server.server, ca_file=str(path))
 
 

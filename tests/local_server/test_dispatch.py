@@ -9,7 +9,7 @@ from rustok_iggy_connector.local_server.in_process import InProcessServer, InPro
 from rustok_iggy_connector.local_server.storage import MemoryStorage
 from rustok_iggy_connector.wire.codec import Refusal
 from rustok_iggy_connector.wire.codes import Command, EvictionReason, Operation, Status
-from rustok_iggy_connector.wire.commands import Message, messages, streams, system, topics
+from rustok_iggy_connector.wire.commands import Message, groups, messages, streams, system, topics
 from rustok_iggy_connector.wire.connection import ClientConnection, ReplyFrame, RequestFrame, ServerConnection
 from rustok_iggy_connector.wire.primitives import (
     Buffer,
@@ -116,48 +116,57 @@ class SlowSurroundings:
             call()
 
 
-def test_pipelined_requests_are_answered_in_order_and_reads_see_earlier_sends() -> None:
-    slow = SlowSurroundings()
-    broker = Broker(MemoryStorage(), surroundings=slow.world)
-    broker.ensure_root("iggy", "iggy")
-    dispatcher = Dispatcher(broker)
-    client, connection, replies = ClientConnection(client=5), ServerConnection(), []
+class SlowDesk:
+    """One client whose requests are received at once and whose commits wait."""
 
-    class Collector:
-        def write(self, parts: Sequence[Buffer]) -> None:
-            for part in parts:
-                client.receive_data(part)
-            frame = client.next_frame()
-            assert isinstance(frame, ReplyFrame)
-            replies.append((frame.header.operation, frame.header.status))
+    def __init__(self) -> None:
+        self.slow = SlowSurroundings()
+        self.broker = Broker(MemoryStorage(), surroundings=self.slow.world)
+        self.broker.ensure_root("iggy", "iggy")
+        self.dispatcher = Dispatcher(self.broker)
+        self.replies: list[tuple[Operation, int]] = []
+        self._client = ClientConnection(client=5)
+        self._server = ServerConnection()
+        self.session = self.broker.open_session(self, address="x")
 
-        def close(self) -> None:
-            pass
+    def receive(self, *requests: Message) -> None:
+        for request in requests:
+            self._server.receive_data(self._client.send(request))
+            frame = self._server.next_frame()
+            assert isinstance(frame, RequestFrame)
+            self.dispatcher.receive(self.session, frame)
 
-    session = broker.open_session(Collector(), address="x")
-    batch = send(b"x")
-    requests: list[Message] = [
+    def write(self, parts: Sequence[Buffer]) -> None:
+        for part in parts:
+            self._client.receive_data(part)
+        frame = self._client.next_frame()
+        if isinstance(frame, ReplyFrame):
+            self.replies.append((frame.header.operation, frame.header.status))
+
+    def close(self) -> None:
+        self.replies.append((Operation.LOGOUT, -1))
+
+
+def topology() -> list[Message]:
+    return [
         login(),
         streams.CreateStream(name="s"),
         topics.CreateTopic(stream="s", name="t", partitions_count=1),
-        batch,
-        batch,
-        send(b"x", partition=7),
-        batch,
-        poll(),
-        system.Ping(),
+        groups.CreateGroup(stream="s", topic="t", name="g"),
     ]
-    for request in requests:
-        connection.receive_data(client.send(request))
-        frame = connection.next_frame()
-        assert isinstance(frame, RequestFrame)
-        dispatcher.receive(session, frame)
-    assert [operation for operation, _ in replies] == [Operation.REGISTER]
-    assert dispatcher.bytes_held == session.bytes_held > 0
-    slow.turn()
-    assert [(operation.name, status) for operation, status in replies[1:]] == [
+
+
+def test_pipelined_requests_are_answered_in_order_and_reads_see_earlier_sends() -> None:
+    desk = SlowDesk()
+    batch = send(b"x")
+    desk.receive(*topology(), batch, batch, send(b"x", partition=7), batch, poll(), system.Ping())
+    assert [operation for operation, _ in desk.replies] == [Operation.REGISTER]
+    assert desk.dispatcher.bytes_held == desk.session.bytes_held > 0
+    desk.slow.turn()
+    assert [(operation.name, status) for operation, status in desk.replies[1:]] == [
         ("CREATE_STREAM", 0),
         ("CREATE_TOPIC_COMMITTED", 0),
+        ("CREATE_GROUP", 0),
         ("SEND_MESSAGES", 0),
         ("SEND_MESSAGES", 0),
         ("SEND_MESSAGES", Status.RESOURCE_NOT_FOUND),
@@ -165,4 +174,25 @@ def test_pipelined_requests_are_answered_in_order_and_reads_see_earlier_sends() 
         ("NOT_REPLICATED", 0),
         ("NOT_REPLICATED", 0),
     ]
-    assert dispatcher.bytes_held == session.bytes_held == 0
+    assert desk.dispatcher.bytes_held == desk.session.bytes_held == 0
+
+
+def test_a_join_of_a_client_that_is_gone_makes_no_member() -> None:
+    desk = SlowDesk()
+    desk.receive(*topology())
+    desk.slow.turn()
+    desk.receive(groups.JoinGroup(stream="s", topic="t", group="g"))
+    desk.dispatcher.end(desk.session)
+    desk.slow.turn()
+    group = desk.broker.catalog.find_group("s", "t", "g")
+    assert group is not None
+    assert group.members_count == 0
+    assert desk.dispatcher.bytes_held == 0
+
+
+def test_after_an_eviction_nothing_more_is_done() -> None:
+    desk = SlowDesk()
+    desk.receive(streams.CreateStream(name="s"), login())
+    desk.slow.turn()
+    assert desk.replies == [(Operation.LOGOUT, -1)]
+    assert desk.session.user_id is None

@@ -92,6 +92,14 @@ def test_a_disk_fault_is_an_error_and_not_an_empty_poll() -> None:
     assert payloads(client.request(poll())) == [b"a", b"b"]
 
 
+def test_recent_messages_are_served_without_the_disk() -> None:
+    storage = FailingStorage()
+    client = with_topic(storage)
+    client.request(send(b"a", b"b"))
+    storage.unreadable = True
+    assert payloads(client.request(poll())) == [b"a", b"b"]
+
+
 ROUNDS = 6
 PUBLISHERS = 3
 

@@ -146,6 +146,18 @@ def test_what_was_planned_and_not_committed_has_not_happened() -> None:
     assert payloads(log, 0) == [b"a", b"d"]
 
 
+def test_what_is_stored_and_not_yet_applied_is_not_visible() -> None:
+    """The storage's thread may be done before this one has heard of it."""
+    log = new_log(recent=1)
+    send(log, b"a")
+    send(log, b"b")
+    planned = log.plan_append(make_batch(b"c"), partition_id=0, now=1)
+    log._storage.commit([planned], lambda error: None)
+    assert payloads(log, 0) == [b"a", b"b"]
+    log.apply(planned)
+    assert payloads(log, 0) == [b"a", b"b", b"c"]
+
+
 def test_an_empty_batch_is_refused() -> None:
     empty = make_batch(b"x").sliced(from_offset=0, max_messages=1)[:256]
     header = bytearray(empty)

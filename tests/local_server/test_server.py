@@ -14,7 +14,8 @@ import pytest
 from apache_iggy import IggyClient, Partitioning, SendMessage
 
 from rustok_iggy_connector.local_server.broker import Broker, Surroundings
-from rustok_iggy_connector.local_server.server import Limits, ListenError, Server
+from rustok_iggy_connector.local_server.connections import Limits
+from rustok_iggy_connector.local_server.server import ListenError, Server
 from rustok_iggy_connector.local_server.storage import MemoryStorage
 from rustok_iggy_connector.wire.codes import Command, Operation, Status
 from rustok_iggy_connector.wire.commands import messages, system
@@ -183,7 +184,7 @@ async def test_requests_held_for_all_clients_together_have_a_bound() -> None:
 
     def pipeline(port: int, clients: list[SocketClient]) -> None:
         for client in clients:
-            frame = client.frames.send(send_request(bytes(300_000)))
+            frame = client.frames.send(send_request(bytes(200_000)))
             client.socket.sendall(frame)
 
     async with serving(total_bytes=400_000) as (server, port):
@@ -203,6 +204,45 @@ async def test_requests_held_for_all_clients_together_have_a_bound() -> None:
             assert frame.header.status == 0
             client.socket.close()
         assert server.dispatcher.bytes_held == 0
+
+
+async def test_requests_held_for_one_client_have_a_bound_too() -> None:
+    held: list[Callable[[], None]] = []
+
+    async with serving(session_bytes=100_000) as (server, port):
+        with SocketClient(port) as client:
+            await in_thread(client.log_in)
+            await in_thread(client.make_topic)
+            server.broker.commits._schedule = held.append
+            frames = b"".join(client.frames.send(send_request(bytes(30_000))) for _ in range(20))
+            sending = asyncio.create_task(asyncio.to_thread(client.socket.sendall, frames))
+            await until(lambda: server.dispatcher.bytes_held >= 100_000)
+            await until(lambda: not next(iter(server._connections)).is_reading)
+            assert server.dispatcher.bytes_held < 150_000
+            server.broker.commits._schedule = server.call_soon
+            held.pop()()
+            await sending
+            for _ in range(20):
+                await in_thread(client.receive)
+
+
+async def test_stopping_waits_for_what_is_under_way() -> None:
+    held: list[Callable[[], None]] = []
+    async with serving() as (server, port):
+        client = SocketClient(port)
+        await in_thread(client.log_in)
+        await in_thread(client.make_topic)
+        server.broker.commits._schedule = held.append
+        client.socket.sendall(client.frames.send(send_request(b"x")))
+        await until(lambda: bool(held))
+        server.stop()
+        await asyncio.sleep(0.05)  # an unfounded end would come now
+        server.broker.commits._schedule = server.call_soon
+        held.pop()()
+        frame = await in_thread(client.receive)
+        assert isinstance(frame, ReplyFrame)
+        assert frame.header.status == 0
+        client.socket.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -345,3 +385,54 @@ async def test_the_published_client_logs_in_with_a_token_and_publishes_over_tls(
         del root, client
         await asyncio.sleep(0.05)  # the published client needs a moment of the loop to let go of its connection
         assert program.end() == 0
+
+
+async def test_a_large_frame_before_login_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    def attack(port: int) -> None:
+        with SocketClient(port) as client:
+            frame = client.frames.send(send_request(bytes(100_000)))
+            client.socket.sendall(frame[:300])
+            assert is_closed_by_peer(client.socket)
+
+    async with serving() as (_, port):
+        await in_thread(lambda: attack(port))
+    assert "before login" in caplog.text
+
+
+async def test_large_frames_are_read_only_when_all_of_them_has_room() -> None:
+    """Two halves of a frame that together would not fit: the second waits until the first is through."""
+
+    def begin(client: SocketClient) -> bytes:
+        frame = client.frames.send(send_request(bytes(600_000)))
+        client.socket.sendall(frame[:300])
+        return frame[300:]
+
+    async with serving(total_bytes=1_000_000) as (server, port):
+        first, second = SocketClient(port), SocketClient(port)
+        for client in (first, second):
+            await in_thread(client.log_in)
+        await in_thread(first.make_topic)
+        rest = begin(first)
+        await until(lambda: server._reserved > 600_000)
+        rest_of_second = begin(second)
+        await until(lambda: len(server._paused_for_room) == 1)
+        assert server._reserved < 700_000
+        sending = asyncio.create_task(asyncio.to_thread(second.socket.sendall, rest_of_second))
+        await in_thread(lambda: first.socket.sendall(rest))
+        for client in (first, second):
+            frame = await in_thread(client.receive)
+            assert isinstance(frame, ReplyFrame)
+            assert frame.header.status == 0
+            client.socket.close()
+        await sending
+        assert (server._reserved, server.dispatcher.bytes_held) == (0, 0)
+
+
+async def test_a_frame_of_a_client_that_vanishes_gives_its_room_back() -> None:
+    async with serving() as (server, port):
+        client = SocketClient(port)
+        await in_thread(client.log_in)
+        client.socket.sendall(client.frames.send(send_request(bytes(600_000)))[:300])
+        await until(lambda: server._reserved > 0)
+        client.socket.close()
+        await until(lambda: server._reserved == 0)

@@ -25,6 +25,7 @@ from rustok_iggy_connector.local_server.storage import (
     StorageError,
     TrimLog,
 )
+from rustok_iggy_connector.local_server.storage.schema import connect
 from rustok_iggy_connector.local_server.storage.sqlite import INLINE_BYTES
 from tests.local_server.storage_samples import Deliveries, append, commit, stored_batch
 
@@ -279,6 +280,17 @@ def test_a_row_that_is_not_json_is_damage(tmp_path: Path, deliveries: Deliveries
     with pytest.raises(StorageDamagedError, match="JSON"):
         storage.load()
     storage.close()
+
+
+def test_every_commit_is_synced_before_it_counts(tmp_path: Path) -> None:
+    """Killing a process proves nothing about power: what remains is to see that SQLite was told."""
+    connection = connect(tmp_path / "db")
+    asked = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "fullfsync")}
+    assert (connection.execute("PRAGMA journal_mode").fetchone()[0], asked) == (
+        "wal",
+        {"synchronous": 2, "fullfsync": 1},
+    )
+    connection.close()
 
 
 WRITER = """

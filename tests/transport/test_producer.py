@@ -255,3 +255,131 @@ async def test_a_queue_that_does_not_move_is_bounded(monkeypatch: pytest.MonkeyP
         connector.gate.set()
         await asyncio.gather(*tasks)
         assert await publishing(producer) == 10
+
+
+@asynccontextmanager
+async def idle(connector: ScriptedConnector, *outcomes: Exception, timeout: float = 5.0) -> AsyncIterator[Producer]:
+    """A producer whose next publish is sent by its caller: one event is stored, and the worker waits."""
+    async with producing(connector, timeout=timeout) as producer:
+        await publishing(producer)
+        lane = producer._lanes["domain", 0]
+        await until(lambda: lane.is_idle)
+        connector.outcomes += outcomes
+        connector.batches.clear()
+        yield producer
+
+
+async def test_a_publish_alone_is_sent_by_its_caller() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector) as producer:
+        senders: list[asyncio.Task[object] | None] = []
+        connector.on_batch = lambda batch: senders.append(asyncio.current_task())
+        await producer.publish(message(), topic="domain", partition_id=0, tenant_id=ANN)
+        assert senders == [asyncio.current_task()]
+
+
+async def test_what_gathers_behind_a_publish_alone_goes_together() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector) as producer:
+        connector.gate.clear()
+        tasks = [publishing(producer) for _ in range(20)]
+        await until(lambda: len(connector.batches) == 1)
+        connector.gate.set()
+        assert await asyncio.gather(*tasks) == list(range(1, 21))
+    assert [len(batch) for batch in connector.batches] == [1, 19]
+    assert connector.most_in_flight == 1
+
+
+async def test_a_publish_alone_that_fails_is_repeated_by_the_worker() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector, ConnectionLostError("cut"), ServerUnreachableError("down")) as producer:
+        assert await publishing(producer) == 1
+        assert producer.statistics.retries == 2
+    assert connector.batches[0] == connector.batches[1] == connector.batches[2]
+
+
+async def test_a_publish_alone_that_is_refused_fails_at_once() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector, PermissionDeniedError("no right")) as producer:
+        with pytest.raises(PermissionDeniedError):
+            await publishing(producer)
+        assert await publishing(producer) == 1
+    assert len(connector.batches) == 2
+
+
+async def test_cancelling_a_publish_alone_leaves_it_to_the_worker_before_all_others() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector) as producer:
+        connector.gate.clear()
+        first, second = message(), message()
+        cancelled = publishing(producer, first)
+        await until(lambda: len(connector.batches) == 1)
+        later = publishing(producer, second)
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        connector.gate.set()
+        assert await later == 2
+        assert producer.statistics.confirmed == 3
+    assert connector.logs["domain", 0][1:] == [first.id, second.id]
+    assert connector.most_in_flight == 1
+
+
+async def test_a_publish_alone_has_the_deadline() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector, timeout=0.05) as producer:
+        connector.gate.clear()
+        with pytest.raises(RequestTimeoutError):
+            await publishing(producer)
+        assert producer.statistics.unknown == 1
+
+
+async def test_closing_waits_for_a_publish_alone() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector) as producer:
+        connector.gate.clear()
+        task = publishing(producer)
+        await until(lambda: len(connector.batches) == 1)
+        closing = asyncio.create_task(producer.aclose(timeout=5.0))
+        await asyncio.sleep(0.01)
+        assert not closing.done()
+        connector.gate.set()
+        assert await task == 1
+        await closing
+
+
+async def test_a_bug_below_a_publish_alone_fails_it_and_no_other() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector, ZeroDivisionError("bug")) as producer:
+        with pytest.raises(ZeroDivisionError):
+            await publishing(producer)
+        assert await publishing(producer) == 1
+
+
+async def test_any_mix_of_failures_cancellations_and_calls_keeps_order_and_counts() -> None:
+    """Many publishers of four tenants, a third of the batches lost after they were stored, callers cancelled."""
+    connector = ScriptedConnector(
+        *[ConnectionLostError("cut") if index % 3 == 0 else None for index in range(150)], stores_before_failing=True
+    )
+    sent: dict[UUID, list[UUID]] = {UUID(int=tenant): [] for tenant in range(1, 5)}
+
+    async def publisher(producer: Producer, tenant: UUID) -> None:
+        for number in range(40):
+            each = message()
+            sent[tenant].append(each.id)
+            task = publishing(producer, each, tenant=tenant)
+            if number % 7 == 3:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                task.cancel()
+            await asyncio.wait({task})
+
+    async with producing(connector) as producer:
+        await asyncio.gather(*(publisher(producer, tenant) for tenant in sent))
+        await until(lambda: producer.statistics.queued == 0)
+        assert producer.statistics.confirmed == 160
+    firsts = list(dict.fromkeys(connector.logs["domain", 0]))
+    for ids in sent.values():
+        assert [event for event in firsts if event in ids] == ids
+    assert connector.most_in_flight == 1

@@ -109,7 +109,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 def damage(path: Path, detail: str) -> str:
     """What to say, and to do, about a database that cannot be read."""
-    return f"{path} is damaged ({detail}); restore it from a backup, or move it away to start empty"
+    one_line = " ".join(detail.split())  # logs and errors are read, and cut, by the line
+    return f"{path} is damaged ({one_line}); restore it from a backup, or move it away to start empty"
 
 
 # Primary result codes that mean "these bytes are no database any more"; sqlite.org/rescode.html

@@ -27,8 +27,8 @@ from rustok_iggy_connector.local_server.storage.schema import (
     translated,
 )
 
-SWEEP_ROWS: Final = 64
-"""Batches cleared away in one go while nothing else is to do: a commit that arrives meanwhile waits for these only."""
+SWEEP_ROWS, SWEEP_BYTES = 64, 8 << 20
+"""How much is cleared away in one go while nothing else is to do: a commit that arrives meanwhile waits for it."""
 
 
 class Writer:
@@ -64,20 +64,29 @@ class Writer:
 
     def sweep(self) -> None:
         """Clear away a few batches that no log holds any more."""
-        connection = self._connection
         try:
             garbage = self._next_garbage()
             if garbage is None:
                 self.has_garbage = False
-                return
-            connection.execute(
-                "DELETE FROM batches WHERE id IN (SELECT id FROM batches WHERE id BETWEEN ? AND ? LIMIT ?)",
-                (*garbage, SWEEP_ROWS),
-            )
+            else:
+                self._connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", self._first_of(*garbage))
         except sqlite3.Error:
             # Garbage costs room, nothing else; it is tried again after the next drop and at the next start.
             self._roll_back()
             self.has_garbage = False
+
+    def _first_of(self, low: int, high: int) -> tuple[int, int]:
+        """As much of the range as is cleared in one go, at least one batch."""
+        size, last = 0, low
+        rows = self._connection.execute(
+            "SELECT id, length(data) FROM batches WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", (low, high, SWEEP_ROWS)
+        )
+        for key, length in rows.fetchall():
+            size += length
+            if size > SWEEP_BYTES and key != low:
+                break
+            last = key
+        return low, last
 
     def _next_garbage(self) -> tuple[int, int] | None:
         """A range of keys with batches below their log's first offset, or of a log that is gone.

@@ -1,0 +1,297 @@
+"""The fold: what the dead-letter journal says about one group and one source partition. Decides only.
+
+The journal is append-only and written by whoever owns the source partition, also by those who do not know yet that they
+lost it. These rules make every reader come to the same state, wherever he started (dead-letters.md):
+
+- F1  A record of an owner is void when a claim of a higher (group id, generation) stands before it. A release is
+      exempt: it normally follows the claim of the next owner.
+- F2  A letter's key is its offset in the source. Only records that are not void count; a second letter with the same
+      key is ignored, and so is one at or below the low mark = the highest committed offset in a valid claim or
+      checkpoint before it: else a late copy of a settled letter would come back to life. Only `handled` and
+      `discarded` close a letter.
+- Start  A fold may begin at an `anchor`: the first record, or a claim that says everything the fence and the low mark
+      need. `pin` is the position before the oldest anchor that is still needed. Nothing below it matters any more:
+      a claim fences off every record of earlier epochs, late copies included.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+from enum import StrEnum
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from rustok_iggy.dead_letters.records import (
+    AnyRecord,
+    Attempt,
+    Checkpoint,
+    Claim,
+    Epoch,
+    Letter,
+    Outcome,
+    Release,
+    Request,
+    RequestEnd,
+    Settlement,
+    Source,
+)
+from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter, OpenRequest, Snapshot
+
+
+class Verdict(StrEnum):
+    """What the journal made of a record."""
+
+    APPLIED = "applied"
+    VOID = "void"
+    """Of an owner that a higher claim had overtaken (F1)."""
+    IGNORED = "ignored"
+    """Valid, but says nothing new: a copy, or about something that is closed or gone (F2)."""
+    FOREIGN = "foreign"
+    """About another group or source."""
+
+
+class Journal:
+    """The state of one source's journal, folded record by record in order of position.
+
+    A pure function of the records: `apply` and `skip` are its only changes. Bounded by the open letters, the letters
+    above the low mark and the open requests.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._restore(Snapshot(source=source))
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot) -> Journal:
+        """Return the journal as it was at `snapshot.folded_up_to`; go on with the record after that."""
+        journal = cls(snapshot.source)
+        journal._restore(snapshot)
+        return journal
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self.source = snapshot.source
+        self.folded_up_to = snapshot.folded_up_to
+        self.claim: ClaimInForce | None = snapshot.claim
+        self.low_mark = snapshot.low_mark
+        self._anchor = snapshot.anchor
+        self._letters = {letter.offset: letter for letter in snapshot.letters}
+        self._requests = {open_.request.id: open_ for open_ in snapshot.requests}
+        self._parking: dict[UUID, list[int]] = {}
+        for letter in snapshot.letters:
+            self._park(letter)
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole state as a value: equal for every fold of the same log."""
+        return Snapshot(
+            source=self.source,
+            folded_up_to=self.folded_up_to,
+            anchor=self._anchor,
+            claim=self.claim,
+            low_mark=self.low_mark,
+            letters=tuple(sorted(self._letters.values(), key=lambda letter: letter.offset)),
+            requests=self.requests,
+        )
+
+    # What it says
+
+    @property
+    def pin(self) -> int | None:
+        """The offset to store so that a fold from the next one knows all that this one does; None = from the start.
+
+        Take it from a journal that was read back from the server, never from one that assumed an append.
+        """
+        anchors = [letter.anchor for letter in self._letters.values()]
+        anchors += [open_.anchor for open_ in self._requests.values()]
+        if self._anchor is not None:
+            anchors.append(self._anchor)
+        oldest = min(anchors, default=0)
+        return oldest - 1 if oldest > 0 else None
+
+    @property
+    def requests(self) -> tuple[OpenRequest, ...]:
+        """The open requests, in the order they are worked: that of the journal."""
+        return tuple(sorted(self._requests.values(), key=lambda open_: open_.position))
+
+    def letter(self, offset: int) -> FoldedLetter | None:
+        """The letter of that source offset, None without one. An event that has one is not run live (F3).
+
+        Known for offsets above the low mark; at or below it closed letters are forgotten, and no event is run.
+        """
+        return self._letters.get(offset)
+
+    def open_letters(self) -> Iterator[FoldedLetter]:
+        """All open letters, in order of source offset."""
+        return (self._letters[offset] for offset in sorted(self._letters) if self._letters[offset].is_open)
+
+    def parked_from(self, tenant_id: UUID) -> int | None:
+        """The offset of the tenant's first open letter that parks it: events above it become letters. None = live."""
+        offsets = self._parking.get(tenant_id)
+        return offsets[0] if offsets else None
+
+    def parking_letters(self, tenant_id: UUID) -> int:
+        """How many open letters hold the tenant."""
+        return len(self._parking.get(tenant_id, ()))
+
+    @property
+    def parked_tenants(self) -> frozenset[UUID]:
+        """The tenants that are held back."""
+        return frozenset(self._parking)
+
+    def is_overtaken(self, epoch: Epoch) -> bool:
+        """Whether a claim higher than `epoch` was read: its owner has lost the partition (F5)."""
+        return self.claim is not None and epoch.rank < self.claim.epoch.rank
+
+    # Folding
+
+    def skip(self, position: int) -> None:
+        """Pass over a message that is no record. Positions rise."""
+        assert position > self.folded_up_to, "the journal is folded in order of position, each record once"
+        self.folded_up_to = position
+
+    def apply(self, record: AnyRecord, *, position: int) -> Verdict:
+        """Take in the record at `position`. Positions rise; of the dlq partition's records none may be left out."""
+        self.skip(position)
+        if isinstance(record, Request):
+            return self._request(record, position) if record.concerns(self.source) else Verdict.FOREIGN
+        if record.source != self.source:
+            return Verdict.FOREIGN
+        self._anchored(position)
+        if isinstance(record, Release):
+            return self._release(record)
+        if self._is_void(record.epoch):
+            return Verdict.VOID
+        match record:
+            case Claim():
+                return self._claim(record, position)
+            case Letter():
+                return self._letter(record, position)
+            case Attempt():
+                return self._attempt(record)
+            case Settlement():
+                return self._settlement(record)
+            case RequestEnd():
+                return Verdict.IGNORED if self._requests.pop(record.request, None) is None else Verdict.APPLIED
+            case Checkpoint():
+                self._raise_low_mark(record.committed)
+                return Verdict.APPLIED
+
+    def _is_void(self, epoch: Epoch) -> bool:
+        return self.is_overtaken(epoch)
+
+    def _claim(self, record: Claim, position: int) -> Verdict:
+        if self.claim is not None and record.epoch.rank == self.claim.epoch.rank:
+            # A copy, or the same owner again: the anchor stays, for copies of what it wrote since the first may follow.
+            self.claim = replace(self.claim, is_released=False)
+        else:
+            self.claim = ClaimInForce(position=position, epoch=record.epoch, handled_types=record.handled_types)
+            if record.committed >= self.low_mark:
+                self._anchor = position
+        self._raise_low_mark(record.committed)
+        return Verdict.APPLIED
+
+    def _release(self, record: Release) -> Verdict:
+        if self.claim is None or not self.claim.is_closed_by(record):
+            return Verdict.IGNORED
+        self.claim = replace(self.claim, is_released=True)
+        return Verdict.APPLIED
+
+    def _letter(self, record: Letter, position: int) -> Verdict:
+        if record.offset in self._letters or record.offset <= self.low_mark:
+            return Verdict.IGNORED
+        self._park(self._keep(_folded(record, position=position, anchor=self._anchored(position))))
+        return Verdict.APPLIED
+
+    def _attempt(self, record: Attempt) -> Verdict:
+        letter = self._letters.get(record.offset)
+        if letter is None or not letter.is_open or record.number <= letter.attempts:
+            return Verdict.IGNORED
+        self._keep(replace(letter, attempts=record.number))
+        return Verdict.APPLIED
+
+    def _settlement(self, record: Settlement) -> Verdict:
+        letter = self._letters.get(record.offset)
+        if letter is None or not letter.is_open:
+            return Verdict.IGNORED
+        if record.failure is None:
+            self._close(letter, record.outcome)
+        elif record.number < letter.attempts or letter.failed_in == record.request:
+            return Verdict.IGNORED  # a late copy: a later attempt has begun
+        else:
+            self._keep(
+                replace(
+                    letter,
+                    failed_in=record.request,
+                    last_failed_at=record.settled_at,
+                    error_type=record.failure.error_type,
+                    fingerprint=record.failure.fingerprint,
+                )
+            )
+        self._count(record)
+        return Verdict.APPLIED
+
+    def _count(self, record: Settlement) -> None:
+        open_ = self._requests.get(record.request)
+        if open_ is None:
+            return
+        # The counters are named as the outcomes are.
+        counted = replace(open_, **{record.outcome.value: getattr(open_, record.outcome.value) + 1})
+        self._requests[record.request] = counted
+
+    def _request(self, record: Request, position: int) -> Verdict:
+        if record.id in self._requests:
+            return Verdict.IGNORED
+        self._requests[record.id] = OpenRequest(position=position, anchor=self._anchored(position), request=record)
+        return Verdict.APPLIED
+
+    def _anchored(self, position: int) -> int:
+        if self._anchor is None:
+            self._anchor = position
+        return self._anchor
+
+    def _keep(self, letter: FoldedLetter) -> FoldedLetter:
+        self._letters[letter.offset] = letter
+        return letter
+
+    def _park(self, letter: FoldedLetter) -> None:
+        if letter.parks and letter.is_open and letter.tenant_id is not None:
+            insort(self._parking.setdefault(letter.tenant_id, []), letter.offset)
+
+    def _close(self, letter: FoldedLetter, outcome: Outcome) -> None:
+        if letter.parks and letter.tenant_id is not None:
+            offsets = self._parking[letter.tenant_id]
+            offsets.remove(letter.offset)
+            if not offsets:
+                del self._parking[letter.tenant_id]
+        if letter.offset > self.low_mark:
+            self._keep(replace(letter, outcome=outcome))
+        else:
+            del self._letters[letter.offset]
+
+    def _raise_low_mark(self, committed: int) -> None:
+        if committed <= self.low_mark:
+            return
+        self.low_mark = committed
+        # A closed letter was kept to recognise copies of it; from here on the low mark does.
+        for offset in [offset for offset, letter in self._letters.items() if not letter.is_open]:
+            if offset <= committed:
+                del self._letters[offset]
+
+
+def _folded(record: Letter, *, position: int, anchor: int) -> FoldedLetter:
+    return FoldedLetter(
+        offset=record.offset,
+        position=position,
+        anchor=anchor,
+        event_id=record.event_id,
+        tenant_id=record.tenant_id,
+        event_type=record.event_type,
+        schema_version=record.schema_version,
+        cause=record.cause,
+        parks=record.parks,
+        error_type=record.failure.error_type,
+        fingerprint=record.failure.fingerprint,
+        stored_at=record.stored_at,
+        first_failed_at=record.first_failed_at,
+        last_failed_at=record.last_failed_at,
+    )

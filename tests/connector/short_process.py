@@ -1,0 +1,34 @@
+"""A process that publishes once and ends: `python short_process.py ADDRESS USERNAME PASSWORD STREAM [how]`.
+
+how: shutdown (default); abandon ends without shutting down; cancelled ends in the middle of publishes.
+"""
+
+import asyncio
+import sys
+import uuid
+
+from rustok_iggy_connector import PublishRequest, RemoteConnector, RemoteConnectorConfig
+
+
+async def main(address: str, username: str, password: str, stream: str, how: str = "shutdown") -> None:
+    connector = RemoteConnector(RemoteConnectorConfig(addresses=(address,), username=username, password=password))
+    await connector.connect()
+
+    async def publish() -> None:
+        await connector.publish(
+            PublishRequest(stream=stream, topic="t", partition_id=0, payload=b"x", event_id=uuid.uuid4())
+        )
+
+    await publish()
+    if how == "cancelled":
+        tasks = [asyncio.ensure_future(publish()) for _ in range(8)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if how != "abandon":
+        await connector.shutdown()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

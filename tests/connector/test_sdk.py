@@ -1,0 +1,189 @@
+"""The wheel's quirks: deadlines, cancellation, tokens, texts that nobody knows."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import apache_iggy
+import pytest
+from structlog.testing import capture_logs
+
+from rustok_iggy_connector import (
+    ConfigError,
+    ConnectionLostError,
+    ConnectorClosedError,
+    OutgoingMessage,
+    PublishBatch,
+    RemoteConnector,
+    RequestTimeoutError,
+    ServerError,
+    TopicSpec,
+)
+from rustok_iggy_connector import _sdk as sdk
+from rustok_iggy_connector._sdk import Login, SdkClient, TlsSettings, open_client
+from rustok_iggy_connector.wire.commands.streams import GetStream, StreamDetails
+from rustok_iggy_connector.wire.commands.system import GetStats, Stats
+from rustok_iggy_connector.wire.commands.tokens import CreateToken, CreateTokenReply
+from tests.connector.conftest import LocalServer
+from tests.faults import FaultProxy, fault_proxy, until
+
+pytestmark = pytest.mark.anyio
+
+
+async def open_to(server: LocalServer, address: str, *, timeout: float = 5.0) -> SdkClient:
+    login = Login(username=server.username, password=server.password)
+    return await open_client(address=address, login=login, tls=None, open_timeout=5.0, timeout=timeout)
+
+
+@pytest.fixture
+async def proxy(local_server: LocalServer) -> AsyncIterator[FaultProxy]:
+    async with fault_proxy(local_server.address) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(local_server: LocalServer) -> AsyncIterator[SdkClient]:
+    opened = await open_to(local_server, local_server.address)
+    yield opened
+    await opened.close()
+
+
+async def stats(client: SdkClient) -> Stats:
+    answer = await client.ask(GetStats(), Stats, subject="the server")
+    assert answer is not None
+    return answer
+
+
+async def test_a_missed_deadline_ends_the_session_and_its_connection(
+    local_server: LocalServer, proxy: FaultProxy
+) -> None:
+    client = await open_to(local_server, proxy.address, timeout=0.2)
+    proxy.stall()
+    with pytest.raises(RequestTimeoutError, match=r"get_stats of the server within 0\.2 s") as caught:
+        await stats(client)
+    assert (caught.value.command, caught.value.timeout) == ("get_stats", 0.2)
+    assert not client.usable
+    proxy.resume()
+    with pytest.raises(ConnectionLostError, match="not sent"):
+        await stats(client)
+    await client.close()
+
+
+async def test_a_cancelled_request_leaves_the_session_in_step(local_server: LocalServer, proxy: FaultProxy) -> None:
+    """The answer nobody waits for is not taken for the answer to the next request."""
+    client = await open_to(local_server, proxy.address)
+    proxy.delay = 0.02
+    for _ in range(5):
+        doomed = asyncio.ensure_future(client.ask(GetStream(stream="no such"), StreamDetails, subject="s"))
+        await asyncio.sleep(0.005)
+        doomed.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await doomed
+        assert (await stats(client)).iggy_server_version
+    assert client.usable
+    await client.close()
+
+
+async def test_closing_ends_a_request_under_way(
+    local_server: LocalServer, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk, "LOGOUT_TIMEOUT", 0.1)
+    client = await open_to(local_server, proxy.address, timeout=30)
+    proxy.stall()
+    waiting = asyncio.ensure_future(stats(client))
+    await asyncio.sleep(0.02)
+    await asyncio.wait_for(client.close(), 2)
+    with pytest.raises(ConnectorClosedError):
+        await asyncio.wait_for(waiting, 1)
+
+
+async def test_closing_is_idempotent_and_final(client: SdkClient) -> None:
+    await client.close()
+    await client.close()
+    assert not client.usable
+    with pytest.raises(ConnectorClosedError):
+        await stats(client)
+
+
+async def test_dropping_a_client_closes_its_connection(local_server: LocalServer, client: SdkClient) -> None:
+    before = (await stats(client)).clients_count
+    other = await open_to(local_server, local_server.address)
+    assert (await stats(client)).clients_count == before + 1
+    other._give_up()
+
+    async def is_gone() -> bool:
+        return (await stats(client)).clients_count == before
+
+    await until(is_gone)
+
+
+async def test_a_token_is_a_login(local_server: LocalServer, client: SdkClient) -> None:
+    reply = await client.ask(CreateToken(name=f"t-{uuid.uuid4().hex[:8]}", expiry=0), CreateTokenReply, subject="token")
+    assert reply is not None
+    config = local_server.config(username="ignored", password=None, token=reply.token)
+    async with RemoteConnector(config) as connector:
+        assert connector.statistics().connected
+
+
+async def test_headers_of_every_kind_are_given_as_their_bytes(
+    local_server: LocalServer, client: SdkClient, stream_name: str
+) -> None:
+    """Other programs may write numbers and text into headers; we give what is on the wire."""
+    value = apache_iggy.HeaderValue
+    headers = {
+        "raw": (value.Raw(b"\x00\xff"), b"\x00\xff"),
+        "text": (value.String("é"), "é".encode()),
+        "yes": (value.Bool(True), b"\x01"),
+        "small": (value.Int8(-2), b"\xfe"),
+        "int": (value.Int64(-2), (-2).to_bytes(8, "little", signed=True)),
+        "large": (value.Int128(-2), (-2).to_bytes(16, "little", signed=True)),
+        "short": (value.UnsignedInt16(513), b"\x01\x02"),
+        "unsigned": (value.UnsignedInt32(7), b"\x07\x00\x00\x00"),
+        "huge": (value.UnsignedInt128(2**100), (2**100).to_bytes(16, "little")),
+        "float": (value.Float64(1.5), b"\x00\x00\x00\x00\x00\x00\xf8\x3f"),
+    }
+    async with RemoteConnector(local_server.config()) as connector:
+        await connector.admin.create_stream(stream_name)
+        await connector.admin.create_topic(stream=stream_name, spec=TopicSpec(name="t", partitions=1))
+        wheel = client._living()
+        key = apache_iggy.HeaderKey.String
+        message = apache_iggy.SendMessage(b"x", {key(name): kind for name, (kind, _) in headers.items()})
+        await wheel.send_messages(stream_name, "t", 0, [message])
+        reader = await connector.subscribe(stream=stream_name, topic="t")
+        (received,) = await reader.poll(0, offset=0, max_messages=1)
+        assert dict(received.headers) == {name: raw for name, (_, raw) in headers.items()}
+        await connector.admin.delete_stream(stream_name)
+
+
+async def test_an_unknown_text_is_an_error_without_status_and_logged_once(client: SdkClient) -> None:
+    text = f"Never seen before {uuid.uuid4()}"
+    with capture_logs() as logs:
+        for _ in range(3):
+            error = client._error(RuntimeError(text), "get_stats", "the server")
+            assert type(error) is ServerError
+            assert error.status is None
+            assert text in str(error)
+    assert [entry["event"] for entry in logs] == ["unknown_client_error"]
+
+
+async def test_a_message_that_the_wheel_refuses_costs_nothing_but_an_error(client: SdkClient) -> None:
+    message = OutgoingMessage(id=uuid.uuid4(), payload=b"")
+    batch = PublishBatch(stream="s", topic="t", partition_id=0, messages=[message])
+    with pytest.raises(ServerError):
+        await client.send(batch, subject="s")
+    assert client.usable
+
+
+async def test_an_impossible_tls_name_is_a_configuration_error(local_server: LocalServer) -> None:
+    with pytest.raises(ConfigError, match="server_name"):
+        await open_client(
+            address=local_server.address,
+            login=Login(username="u", password="p"),
+            tls=TlsSettings(server_name="not a name!", ca_file=None),
+            open_timeout=5,
+            timeout=5,
+        )
+
+
+def test_a_login_is_never_shown() -> None:
+    assert "secret" not in repr(Login(username="secret", password="secret", token="secret"))

@@ -1,0 +1,127 @@
+"""From a message to a handler's return."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from uuid import uuid4
+
+import pytest
+from msgspec import Struct
+
+from rustok_iggy import (
+    DecodeError,
+    DeliveryContext,
+    EventCatalog,
+    EventEnvelope,
+    JsonSerializer,
+    Position,
+    PostcardSerializer,
+    SerializationFormat,
+    UnknownEventTypeError,
+)
+from rustok_iggy.consumer.delivery import EnvelopeReader, Run, runner
+from rustok_iggy.message import message_headers
+from rustok_iggy_connector import ReceivedMessage
+
+catalog, older = EventCatalog("tests"), EventCatalog("older")
+TENANT = uuid4()
+PLACE = Position("domain", 3, 17)
+CONTEXT = DeliveryContext(group="g", group_id=1, generation=1, topic="t", partition_id=0, offset=0, stored_at=0)
+
+
+@catalog.event("thing.named")
+class Named(Struct, frozen=True):
+    name: str
+
+
+SERIALIZERS = {
+    SerializationFormat.JSON: JsonSerializer(catalog),
+    SerializationFormat.POSTCARD: PostcardSerializer(catalog),
+}
+ENVELOPE = EventEnvelope.new(TENANT, Named(name="x"))
+
+
+async def nothing(envelope: EventEnvelope, context: DeliveryContext) -> None: ...
+
+
+def always(event_type: str) -> Run | None:
+    return nothing
+
+
+def message(payload: bytes, written_as: SerializationFormat | None = None) -> ReceivedMessage:
+    headers = {} if written_as is None else message_headers(TENANT, format=written_as)
+    return ReceivedMessage(17, 1, payload, 0, lambda: headers)
+
+
+def reader(format: SerializationFormat = SerializationFormat.JSON) -> EnvelopeReader:
+    return EnvelopeReader(SERIALIZERS, format)
+
+
+@pytest.mark.parametrize("format", list(SerializationFormat))
+def test_the_configured_format_needs_no_header(format: SerializationFormat) -> None:
+    found = reader(format).read(message(SERIALIZERS[format].encode(ENVELOPE)), always, PLACE)
+    assert found == (ENVELOPE, nothing)
+
+
+@pytest.mark.parametrize("format", list(SerializationFormat))
+def test_the_header_names_the_other_format(format: SerializationFormat) -> None:
+    (other,) = set(SerializationFormat) - {format}
+    found = reader(format).read(message(SERIALIZERS[other].encode(ENVELOPE), other), always, PLACE)
+    assert found == (ENVELOPE, nothing)
+
+
+def test_an_unwanted_type_is_not_decoded() -> None:
+    broken = SERIALIZERS[SerializationFormat.JSON].encode(ENVELOPE).replace(b'"name":"x"', b'"name":12')
+    assert reader().read(message(broken), lambda event_type: None, PLACE) is None
+    with pytest.raises(DecodeError):
+        reader().read(message(broken), always, PLACE)
+
+
+@pytest.mark.parametrize("written_as", [None, *SerializationFormat])
+def test_what_cannot_be_read_names_its_position(written_as: SerializationFormat | None) -> None:
+    with pytest.raises(DecodeError, match="topic domain, partition 3, offset 17") as caught:
+        reader().read(message(b"\xff secret", written_as), always, PLACE)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_undeclared_type_is_said() -> None:
+    unknown = SERIALIZERS[SerializationFormat.JSON].encode(ENVELOPE).replace(b"thing.named", b"thing.other")
+    with pytest.raises(UnknownEventTypeError):
+        reader().read(message(unknown), always, PLACE)
+
+
+@pytest.mark.anyio
+async def test_a_thread_sees_the_callers_context_variables() -> None:
+    request: ContextVar[str] = ContextVar("request")
+    request.set("r1")
+    seen: list[object] = []
+
+    def handler(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        seen.append((request.get(), threading.current_thread() is threading.main_thread()))
+
+    with ThreadPoolExecutor(1) as threads:
+        await runner(handler, threads)(ENVELOPE, CONTEXT)
+    assert seen == [("r1", False)]
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call_ends_when_its_thread_does() -> None:
+    began, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def handler(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        began.set()
+        release.wait(5)
+        ended.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        task = asyncio.ensure_future(runner(handler, threads)(ENVELOPE, CONTEXT))
+        await asyncio.to_thread(began.wait, 5)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        assert not task.done()
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()

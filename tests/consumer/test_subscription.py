@@ -1,0 +1,111 @@
+"""Subscriptions: topics that follow from types, and what is refused."""
+
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from msgspec import Struct
+
+from rustok_iggy import ConfigError, DeliveryContext, EventCatalog, EventEnvelope, OnGap, Start, UnknownEventTypeError
+from rustok_iggy.consumer.subscription import Subscription, check_together, is_async, subscriptions_for
+from rustok_iggy.topology import Topic
+
+catalog = EventCatalog("tests")
+
+
+@catalog.event("order.made")
+class Made(Struct):
+    pass
+
+
+@catalog.event("system.told")
+class Told(Struct):
+    pass
+
+
+async def handler(envelope: EventEnvelope, context: DeliveryContext) -> None: ...
+
+
+def subscribing(**changes: object) -> tuple[Subscription, ...]:
+    arguments = {
+        "catalog": catalog,
+        "group": "g",
+        "topics": None,
+        "event_types": None,
+        "start": "earliest",
+        "on_gap": "stop",
+    }
+    return subscriptions_for(handler, **{**arguments, **changes})  # type: ignore[arg-type]
+
+
+def problems_of(**changes: object) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        subscribing(**changes)
+    return caught.value.problems
+
+
+def test_the_topics_follow_from_the_event_types() -> None:
+    assert [each.topic for each in subscribing()] == [Topic.DOMAIN]
+    assert [each.topic for each in subscribing(event_types=[Told])] == [Topic.SYSTEM]
+    assert [each.topic for each in subscribing(event_types=[Told, "order.made"])] == [Topic.DOMAIN, Topic.SYSTEM]
+    assert [each.topic for each in subscribing(topics=["dlq"], event_types=[Told])] == [Topic.DLQ]
+    assert [each.topic for each in subscribing(topics="system")] == [Topic.SYSTEM]
+
+
+def test_classes_and_names_mean_the_same() -> None:
+    (one,), (other,) = subscribing(event_types=[Made]), subscribing(event_types=["order.made"])
+    assert one.event_types == other.event_types == {"order.made"}
+
+
+def test_text_is_taken_for_start_and_gap() -> None:
+    (made,) = subscribing(start="latest", on_gap="continue")
+    assert (made.start, made.on_gap) == (Start.LATEST, OnGap.CONTINUE)
+    moment = datetime.now(UTC)
+    assert subscribing(start=moment)[0].start == moment
+
+
+def test_an_undeclared_type_is_refused() -> None:
+    with pytest.raises(UnknownEventTypeError):
+        subscribing(event_types=["order.misspelt"])
+
+
+def test_all_problems_come_at_once() -> None:
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001
+    assert problems_of(group="12", topics=["orders"], event_types=[], start=naive, on_gap="skip") == (
+        "subscribe(group='12'): group: '12' has only digits, which the server reads as a number; add a letter",
+        "subscribe(group='12'): event_types: is empty; leave it out for all",
+        "subscribe(group='12'): topics: 'orders' is none of domain, system, dlq",
+        "subscribe(group='12'): start: a datetime needs a time zone",
+        "subscribe(group='12'): on_gap: 'skip' is none of stop, continue",
+    )
+    assert len(problems_of(group="", start="yesterday", topics=[])) == 3
+
+
+def test_one_type_has_one_handler_in_a_group_and_topic() -> None:
+    first = subscribing(event_types=[Made])
+    check_together(first, subscribing(event_types=[Told]))
+    check_together(first, subscribing(event_types=[Made], group="other"))
+    check_together(first, subscribing(event_types=[Made], topics=["dlq"]))
+    for clashing in (subscribing(event_types=[Made]), subscribing()):
+        with pytest.raises(ConfigError, match=r"both handle order\.made"):
+            check_together(first, clashing)
+    with pytest.raises(ConfigError, match="both handle all event types"):
+        check_together(subscribing(), subscribing())
+
+
+def test_handlers_that_share_an_offset_agree_where_it_begins() -> None:
+    with pytest.raises(ConfigError, match="must agree on start"):
+        check_together(
+            subscribing(event_types=[Made], topics=["domain"]),
+            subscribing(event_types=[Told], topics=["domain"], start="latest"),
+        )
+
+
+def test_async_handlers_are_known_by_their_call() -> None:
+    class Callable:
+        async def __call__(self, envelope: EventEnvelope, context: DeliveryContext) -> None: ...
+
+        async def method(self, envelope: EventEnvelope, context: DeliveryContext) -> None: ...
+
+    assert all(is_async(each) for each in (handler, Callable(), Callable().method, partial(handler)))
+    assert not is_async(lambda envelope, context: None)
