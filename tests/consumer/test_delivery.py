@@ -20,7 +20,7 @@ from rustok_iggy import (
     SerializationFormat,
     UnknownEventTypeError,
 )
-from rustok_iggy.consumer.delivery import EnvelopeReader, Run, runner
+from rustok_iggy.consumer.delivery import EnvelopeReader, at_position, runner
 from rustok_iggy.message import message_headers
 from rustok_iggy_connector import ReceivedMessage
 
@@ -42,13 +42,6 @@ SERIALIZERS = {
 ENVELOPE = EventEnvelope.new(TENANT, Named(name="x"))
 
 
-async def nothing(envelope: EventEnvelope, context: DeliveryContext) -> None: ...
-
-
-def always(event_type: str) -> Run | None:
-    return nothing
-
-
 def message(payload: bytes, written_as: SerializationFormat | None = None) -> ReceivedMessage:
     headers = {} if written_as is None else message_headers(TENANT, format=written_as)
     return ReceivedMessage(17, 1, payload, 0, lambda: headers)
@@ -60,35 +53,36 @@ def reader(format: SerializationFormat = SerializationFormat.JSON) -> EnvelopeRe
 
 @pytest.mark.parametrize("format", list(SerializationFormat))
 def test_the_configured_format_needs_no_header(format: SerializationFormat) -> None:
-    found = reader(format).read(message(SERIALIZERS[format].encode(ENVELOPE)), always, PLACE)
-    assert found == (ENVELOPE, nothing)
+    assert reader(format).open(message(SERIALIZERS[format].encode(ENVELOPE))).decode() == ENVELOPE
 
 
 @pytest.mark.parametrize("format", list(SerializationFormat))
 def test_the_header_names_the_other_format(format: SerializationFormat) -> None:
     (other,) = set(SerializationFormat) - {format}
-    found = reader(format).read(message(SERIALIZERS[other].encode(ENVELOPE), other), always, PLACE)
-    assert found == (ENVELOPE, nothing)
+    assert reader(format).open(message(SERIALIZERS[other].encode(ENVELOPE), other)).decode() == ENVELOPE
 
 
-def test_an_unwanted_type_is_not_decoded() -> None:
+def test_an_event_is_decoded_only_when_it_is_wanted() -> None:
     broken = SERIALIZERS[SerializationFormat.JSON].encode(ENVELOPE).replace(b'"name":"x"', b'"name":12')
-    assert reader().read(message(broken), lambda event_type: None, PLACE) is None
+    opened = reader().open(message(broken))
+    assert (opened.event_type, opened.tenant_id) == ("thing.named", TENANT)
     with pytest.raises(DecodeError):
-        reader().read(message(broken), always, PLACE)
+        opened.decode()
 
 
 @pytest.mark.parametrize("written_as", [None, *SerializationFormat])
 def test_what_cannot_be_read_names_its_position(written_as: SerializationFormat | None) -> None:
-    with pytest.raises(DecodeError, match="topic domain, partition 3, offset 17") as caught:
-        reader().read(message(b"\xff secret", written_as), always, PLACE)
-    assert "secret" not in str(caught.value)
+    with pytest.raises(DecodeError) as caught:
+        reader().open(message(b"\xff secret", written_as))
+    located = str(at_position(PLACE, caught.value))
+    assert "topic domain, partition 3, offset 17" in located
+    assert "secret" not in located
 
 
 def test_an_undeclared_type_is_said() -> None:
     unknown = SERIALIZERS[SerializationFormat.JSON].encode(ENVELOPE).replace(b"thing.named", b"thing.other")
     with pytest.raises(UnknownEventTypeError):
-        reader().read(message(unknown), always, PLACE)
+        reader().open(message(unknown)).decode()
 
 
 @pytest.mark.anyio

@@ -27,15 +27,9 @@ async def handler(envelope: EventEnvelope, context: DeliveryContext) -> None: ..
 
 
 def subscribing(**changes: object) -> tuple[Subscription, ...]:
-    arguments = {
-        "catalog": catalog,
-        "group": "g",
-        "topics": None,
-        "event_types": None,
-        "start": "earliest",
-        "on_gap": "stop",
-    }
-    return subscriptions_for(handler, **{**arguments, **changes})  # type: ignore[arg-type]
+    names = {"group": "g", "topics": None, "event_types": None}
+    given = {name: changes.pop(name, default) for name, default in names.items()}
+    return subscriptions_for(handler, catalog=catalog, options=changes, **given)  # type: ignore[arg-type]
 
 
 def problems_of(**changes: object) -> tuple[str, ...]:
