@@ -273,7 +273,7 @@ class PartitionConsumer:
         elif self._known is not None and not self._known.is_new(message.id):
             services.statistics.duplicates += 1
         else:
-            lane = opened.tenant_id if services.ordering is Ordering.TENANT else None
+            lane = opened.tenant_id.int if services.ordering is Ordering.TENANT else None
             self.runner.lanes.add(
                 lane, Delivery(offset=offset, stored_at=message.timestamp, opened=opened, route=route)
             )
