@@ -37,8 +37,6 @@ _ENVELOPE_CHECKS: tuple[tuple[str, Check], ...] = (
     ("retry_count", check_for(U32)),
 )
 
-_NO_ENVELOPE = "{} is not an EventEnvelope; wrap an event with EventEnvelope.new(tenant_id, event, actor_id=...)"
-
 
 @runtime_checkable
 class ValidateEvent(Protocol):
@@ -49,10 +47,18 @@ class ValidateEvent(Protocol):
         ...
 
 
+def require_envelopes(given: Iterable[object]) -> None:
+    """Raise ValidationError when anything else is among them, such as an event that nobody wrapped."""
+    for kind in set(map(type, given)):
+        if not issubclass(kind, EventEnvelope):
+            advice = "wrap an event with EventEnvelope.new(tenant_id, event, actor_id=...)"
+            raise ValidationError([f"{kind.__name__} is not an EventEnvelope; {advice}"])
+
+
 def validate_envelope(envelope: EventEnvelope) -> None:
     """Raise ValidationError with every problem of an envelope and of its event, the event's as `event.field: ...`."""
-    if not isinstance(envelope, EventEnvelope):
-        raise ValidationError([_NO_ENVELOPE.format(type(envelope).__name__)])
+    if type(envelope) is not EventEnvelope:
+        require_envelopes([envelope])
     problems = _failures(envelope, _ENVELOPE_CHECKS)
     problems += _declaration_problems(envelope)
     of_event = event_problems(envelope.event)
