@@ -269,3 +269,15 @@ def test_a_copy_of_a_claim_does_not_move_the_pin_above_copies_of_its_letters() -
     journal.apply(claim(FIRST), position=4)
     journal.apply(claim(FIRST), position=6)
     assert journal.pin == 3
+
+
+def test_a_release_of_an_earlier_claim_closes_no_later_one() -> None:
+    journal = Journal(SOURCE)
+    journal.apply(claim(SECOND), position=7)
+    assert journal.apply(release(SECOND, closes=6), position=8) is Verdict.IGNORED
+    assert journal.apply(release(SECOND, closes=7), position=9) is Verdict.APPLIED
+
+
+def test_a_copy_of_an_attempt_says_nothing_new() -> None:
+    journal = folded(claim(FIRST), letter(FIRST, 5), attempt(FIRST, 5, 1))
+    assert journal.apply(attempt(FIRST, 5, 1), position=3) is Verdict.IGNORED

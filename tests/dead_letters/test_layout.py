@@ -178,6 +178,17 @@ def test_anything_else_is_one_error(payload: bytes) -> None:
         decode_record(payload)
 
 
+def padded(length: int) -> bytes:
+    metadata = encode_record(claim(OWNER)).payload[4:]
+    return struct.pack("<I", length) + metadata + b" " * (length - len(metadata))
+
+
+def test_metadata_is_read_up_to_its_limit() -> None:
+    assert decode_record(padded(MAX_METADATA_BYTES)).record == claim(OWNER)
+    with pytest.raises(DeadLetterError, match=f"{MAX_METADATA_BYTES} are allowed"):
+        decode_record(padded(MAX_METADATA_BYTES + 1))
+
+
 INVALID = {
     "a letter that parks nobody it could name": (letter(OWNER, 5), {"tenant_id": None}),
     "a failure that did not fail": (settlement(OWNER, 5, Outcome.FAILED), {"outcome": "handled"}),
