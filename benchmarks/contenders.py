@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
+import msgspec
 from apache_iggy import (
     AutoLogin,
     Consumer,
     IggyClient,
     Partitioning,
     PollingStrategy,
+    ReceiveMessage,
     SendMessage,
     TcpConfig,
     TcpReconnectionConfig,
 )
+from msgspec import Struct
 
 from benchmarks.measure import Call, Round, in_turn, side_by_side
 from rustok_iggy import EventEnvelope, IggyTransport, JsonSerializer
@@ -34,6 +37,27 @@ def envelope(tenant_id: UUID) -> EventEnvelope:
     return EventEnvelope.new(tenant_id, order, actor_id=uuid4())
 
 
+class _OrderEvent(Struct):
+    type: str
+    data: OrderPlaced
+
+
+class _OrderEnvelope(Struct):
+    """The published envelope as a program with one event type would declare it for itself."""
+
+    id: UUID
+    event_type: str
+    schema_version: int
+    correlation_id: UUID
+    tenant_id: UUID
+    timestamp: datetime
+    event: _OrderEvent
+    retry_count: int
+    causation_id: UUID | None = None
+    trace_id: str | None = None
+    actor_id: UUID | None = None
+
+
 class RawClient:
     """The published wheel, used as its documentation shows: bytes in, bytes out."""
 
@@ -47,6 +71,7 @@ class RawClient:
             )
         )
         self._payload = JsonSerializer().encode(envelope(TENANTS[0]))
+        self._decoder = msgspec.json.Decoder(_OrderEnvelope)
 
     @property
     def payload_bytes(self) -> int:
@@ -65,13 +90,23 @@ class RawClient:
         """`calls` times `batch` messages, from the first on."""
         return await in_turn([partial(self._poll, number * batch, batch) for number in range(calls)])
 
+    async def poll_and_decode(self, *, calls: int, batch: int) -> Round:
+        """As `poll`, and each payload decoded by hand."""
+        return await in_turn([partial(self._poll_and_decode, number * batch, batch) for number in range(calls)])
+
     async def _send(self, count: int) -> int:
         messages = [SendMessage(self._payload) for _ in range(count)]
         await self._client.send_messages(STREAM, TOPIC, Partitioning.partition_id(PARTITION), messages)
         return count
 
     async def _poll(self, offset: int, count: int) -> int:
-        polled = await self._client.poll_messages(
+        return len([message.payload() for message in await self._polled(offset, count)])
+
+    async def _poll_and_decode(self, offset: int, count: int) -> int:
+        return len([self._decoder.decode(message.payload()) for message in await self._polled(offset, count)])
+
+    async def _polled(self, offset: int, count: int) -> list[ReceiveMessage]:
+        return await self._client.poll_messages(
             STREAM,
             TOPIC,
             consumer=Consumer.Single(1),
@@ -80,7 +115,6 @@ class RawClient:
             auto_commit=False,
             partition_id=PARTITION,
         )
-        return len([message.payload() for message in polled])
 
 
 class TypedPublisher:

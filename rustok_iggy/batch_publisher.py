@@ -12,6 +12,7 @@ from rustok_iggy.outgoing import EnvelopeWriter
 from rustok_iggy.producer import Producer
 from rustok_iggy.publish_queue import PublishFailure, PublishStatus, predecessor_failure
 from rustok_iggy.publish_results import PublishResults, Share
+from rustok_iggy.validation import require_envelopes
 from rustok_iggy_connector import OutgoingMessage
 
 
@@ -30,6 +31,7 @@ async def publish_batch(
     """See EventTransport.publish_batch. All is queued before the first await, so calls keep their order."""
     producer.require_room()
     given = list(envelopes)
+    require_envelopes(given)
     failures: dict[int, PublishFailure] = {}
     partitions = _written(writer, given, failures)
     submitted = [

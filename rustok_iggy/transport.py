@@ -57,7 +57,7 @@ class EventTransport(ABC):
         """Store events, in order per tenant, the partitions side by side; reports what became of each.
 
         An event that is not confirmed holds back the later ones of its tenant in this batch, and no others. Raises
-        only BackpressureError and TransportClosedError, when nothing was sent.
+        only BackpressureError and TransportClosedError, and ValidationError for what is no envelope: nothing was sent.
         """
 
     @abstractmethod

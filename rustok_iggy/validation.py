@@ -7,8 +7,10 @@ host's event states its own in a `validate` method (ValidateEvent).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -18,7 +20,7 @@ from rustok_iggy.checks import Check, check_for, check_id, check_moment, check_t
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import UnknownEventTypeError, ValidationError
 from rustok_iggy.events import RUSTOK
-from rustok_iggy.integers import U16, U32
+from rustok_iggy.integers import RANGES, U16, U32
 from rustok_iggy.rustok_rules import FIELD_RULES, RELATIONS, TYPE_RULES
 
 CACHED_CLASSES = 4096
@@ -36,8 +38,7 @@ _ENVELOPE_CHECKS: tuple[tuple[str, Check], ...] = (
     ("schema_version", check_for(U16)),
     ("retry_count", check_for(U32)),
 )
-
-_NO_ENVELOPE = "{} is not an EventEnvelope; wrap an event with EventEnvelope.new(tenant_id, event, actor_id=...)"
+_LARGEST_U16, _LARGEST_U32 = RANGES["u16"][1], RANGES["u32"][1]
 
 
 @runtime_checkable
@@ -49,11 +50,19 @@ class ValidateEvent(Protocol):
         ...
 
 
+def require_envelopes(given: Iterable[object]) -> None:
+    """Raise ValidationError when anything else is among them, such as an event that nobody wrapped."""
+    for kind in set(map(type, given)):
+        if not issubclass(kind, EventEnvelope):
+            advice = "wrap an event with EventEnvelope.new(tenant_id, event, actor_id=...)"
+            raise ValidationError([f"{kind.__name__} is not an EventEnvelope; {advice}"])
+
+
 def validate_envelope(envelope: EventEnvelope) -> None:
     """Raise ValidationError with every problem of an envelope and of its event, the event's as `event.field: ...`."""
-    if not isinstance(envelope, EventEnvelope):
-        raise ValidationError([_NO_ENVELOPE.format(type(envelope).__name__)])
-    problems = _failures(envelope, _ENVELOPE_CHECKS)
+    if type(envelope) is not EventEnvelope:
+        require_envelopes([envelope])
+    problems = [] if _is_sound(envelope) else _failures(envelope, _ENVELOPE_CHECKS)
     problems += _declaration_problems(envelope)
     of_event = event_problems(envelope.event)
     if of_event:
@@ -81,6 +90,25 @@ def event_problems(event: Struct) -> list[str]:
         return [] if relation is None or relation[0](event) else [relation[1]]
     validate = getattr(event, "validate", None)
     return [] if validate is None else list(validate())
+
+
+def _is_sound(envelope: EventEnvelope) -> bool:
+    """Say yes only when _ENVELOPE_CHECKS have nothing to say: at a quarter of their cost, for nearly all envelopes."""
+    event_id, tenant_id, correlation_id = envelope.id, envelope.tenant_id, envelope.correlation_id
+    causation_id, actor_id, trace_id = envelope.causation_id, envelope.actor_id, envelope.trace_id
+    timestamp, schema_version, retry_count = envelope.timestamp, envelope.schema_version, envelope.retry_count
+    return (
+        type(event_id) is type(tenant_id) is type(correlation_id) is UUID
+        and bool(event_id.int and tenant_id.int and correlation_id.int)
+        and (causation_id is None or (type(causation_id) is UUID and causation_id.int != 0))
+        and (actor_id is None or (type(actor_id) is UUID and actor_id.int != 0))
+        and (trace_id is None or type(trace_id) is str)
+        and type(timestamp) is datetime
+        and timestamp.tzinfo is not None
+        and type(schema_version) is type(retry_count) is int
+        and 0 <= schema_version <= _LARGEST_U16
+        and 0 <= retry_count <= _LARGEST_U32
+    )
 
 
 def _failures(value: Any, checks: Iterable[tuple[str, Check]]) -> list[str]:

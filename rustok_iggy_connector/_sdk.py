@@ -330,7 +330,9 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 
 def _plain(headers: Mapping[str, bytes] | None) -> dict[str, bytes] | None:
-    return dict(headers) if headers else None
+    if not headers:
+        return None
+    return headers if isinstance(headers, dict) else dict(headers)  # the wheel takes dicts only, and copies them
 
 
 _SINGLE, _GROUP = apache_iggy.Consumer.Single, apache_iggy.Consumer.Group

@@ -28,4 +28,5 @@ async def speaks_older_protocol(address: str) -> bool:
                 return await reader.readexactly(len(_PONG)) == _PONG
             finally:
                 writer.close()
+                await writer.wait_closed()
     return False

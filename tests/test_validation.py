@@ -12,7 +12,7 @@ from hypothesis import given
 from msgspec import Struct
 from msgspec.structs import fields
 
-from rustok_iggy import events
+from rustok_iggy import events, validation
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.checks import check_for
 from rustok_iggy.envelope import EventEnvelope
@@ -243,3 +243,26 @@ def test_rustoks_rules_do_not_bind_a_host() -> None:
     catalog = EventCatalog("shop")
     tip = catalog.event("tip.given")(msgspec.defstruct("TipGiven", [("total", int), ("currency", str)]))
     assert event_problems(tip(-1, "beer")) == []
+
+
+ODD: dict[str, tuple[Any, ...]] = {
+    "id": (NIL, "x", None, type("OtherUuid", (UUID,), {})(int=5)),
+    "tenant_id": (NIL, str(TENANT), None),
+    "correlation_id": (NIL, 7, None),
+    "causation_id": (NIL, "x"),
+    "actor_id": (NIL, b"x"),
+    "trace_id": (b"x", 1),
+    "timestamp": (datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None), date(2026, 1, 1), None),
+    "schema_version": (-1, 2**16, True, None),
+    "retry_count": (-1, 2**32, False, 1.0),
+}
+
+
+@pytest.mark.parametrize("field", ODD)
+def test_the_quick_look_at_an_envelope_agrees_with_the_checks_that_say_what_is_wrong(field: str) -> None:
+    sound = EventEnvelope.new(TENANT, OrderPlaced(order_id=TENANT, customer_id=TENANT, total=1, currency="EUR"))
+    assert validation._is_sound(sound)
+    for value in (*ODD[field], getattr(sound, field)):
+        envelope = msgspec.structs.replace(sound, **{field: value})
+        problems = validation._failures(envelope, validation._ENVELOPE_CHECKS)
+        assert not (validation._is_sound(envelope) and problems), f"{field}={value!r}: {problems}"

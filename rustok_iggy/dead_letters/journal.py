@@ -17,6 +17,7 @@ lost it. These rules make every reader come to the same state, wherever he start
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from uuid import UUID
@@ -37,7 +38,7 @@ from rustok_iggy.dead_letters.records import (
     Settlement,
     Source,
 )
-from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter, OpenRequest, Snapshot
+from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter, OpenRequest, Progress, Snapshot
 
 
 class Verdict(StrEnum):
@@ -55,8 +56,8 @@ class Verdict(StrEnum):
 class Journal:
     """The state of one source's journal, folded record by record in order of position.
 
-    A pure function of the records: `apply` and `skip` are its only changes. Bounded by the open letters, the letters
-    above the low mark and the open requests.
+    A pure function of the records: `apply` and `skip` are its only changes. Bounded by the open requests, the letters
+    they settled, the open letters and those above the low mark.
     """
 
     def __init__(self, source: Source) -> None:
@@ -75,10 +76,13 @@ class Journal:
         self.claim: ClaimInForce | None = snapshot.claim
         self.low_mark = snapshot.low_mark
         self._anchor = snapshot.anchor
-        self._letters = {letter.offset: letter for letter in snapshot.letters}
+        self._letters: dict[int, FoldedLetter] = {}
         self._requests = {open_.request.id: open_ for open_ in snapshot.requests}
+        # What follows from the letters, so that nobody has to go through all of them.
         self._parking: dict[UUID, list[int]] = {}
+        self._settled: Counter[tuple[UUID, Outcome]] = Counter()
         for letter in snapshot.letters:
+            self._keep(letter)
             self._park(letter)
 
     def snapshot(self) -> Snapshot:
@@ -112,6 +116,14 @@ class Journal:
     def requests(self) -> tuple[OpenRequest, ...]:
         """The open requests, in the order they are worked: that of the journal."""
         return tuple(sorted(self._requests.values(), key=lambda open_: open_.position))
+
+    def progress(self, request_id: UUID) -> Progress:
+        """How far an open request is here: what its request_end reports."""
+        return Progress(
+            handled=self._settled[request_id, Outcome.HANDLED],
+            failed=self._settled[request_id, Outcome.FAILED],
+            discarded=self._settled[request_id, Outcome.DISCARDED],
+        )
 
     def letter(self, offset: int) -> FoldedLetter | None:
         """The letter of that source offset, None without one. An event that has one is not run live (F3).
@@ -171,7 +183,7 @@ class Journal:
             case Settlement():
                 return self._settlement(record)
             case RequestEnd():
-                return Verdict.IGNORED if self._requests.pop(record.request, None) is None else Verdict.APPLIED
+                return self._request_end(record)
             case Checkpoint():
                 self._raise_low_mark(record.committed)
                 return Verdict.APPLIED
@@ -199,7 +211,9 @@ class Journal:
     def _letter(self, record: Letter, position: int) -> Verdict:
         if record.offset in self._letters or record.offset <= self.low_mark:
             return Verdict.IGNORED
-        self._park(self._keep(_folded(record, position=position, anchor=self._anchored(position))))
+        letter = _folded(record, position=position, anchor=self._anchored(position))
+        self._keep(letter)
+        self._park(letter)
         return Verdict.APPLIED
 
     def _attempt(self, record: Attempt) -> Verdict:
@@ -214,29 +228,20 @@ class Journal:
         if letter is None or not letter.is_open:
             return Verdict.IGNORED
         if record.failure is None:
-            self._close(letter, record.outcome)
-        elif record.number < letter.attempts or letter.failed_in == record.request:
+            self._close(letter, record)
+        elif record.number < letter.attempts or letter.settled_in == record.request:
             return Verdict.IGNORED  # a late copy: a later attempt has begun
         else:
             self._keep(
                 replace(
                     letter,
-                    failed_in=record.request,
+                    settled_in=record.request,
                     last_failed_at=record.settled_at,
                     error_type=record.failure.error_type,
                     fingerprint=record.failure.fingerprint,
                 )
             )
-        self._count(record)
         return Verdict.APPLIED
-
-    def _count(self, record: Settlement) -> None:
-        open_ = self._requests.get(record.request)
-        if open_ is None:
-            return
-        # The counters are named as the outcomes are.
-        counted = replace(open_, **{record.outcome.value: getattr(open_, record.outcome.value) + 1})
-        self._requests[record.request] = counted
 
     def _request(self, record: Request, position: int) -> Verdict:
         if record.id in self._requests:
@@ -249,33 +254,50 @@ class Journal:
             self._anchor = position
         return self._anchor
 
-    def _keep(self, letter: FoldedLetter) -> FoldedLetter:
+    def _keep(self, letter: FoldedLetter) -> None:
+        self._drop(letter.offset)
         self._letters[letter.offset] = letter
-        return letter
+        if letter.settled_in is not None:
+            self._settled[letter.settled_in, letter.outcome or Outcome.FAILED] += 1
+
+    def _drop(self, offset: int) -> None:
+        letter = self._letters.pop(offset, None)
+        if letter is not None and letter.settled_in is not None:
+            counted = letter.settled_in, letter.outcome or Outcome.FAILED
+            self._settled[counted] -= 1
+            if not self._settled[counted]:
+                del self._settled[counted]
 
     def _park(self, letter: FoldedLetter) -> None:
         if letter.parks and letter.is_open and letter.tenant_id is not None:
             insort(self._parking.setdefault(letter.tenant_id, []), letter.offset)
 
-    def _close(self, letter: FoldedLetter, outcome: Outcome) -> None:
+    def _close(self, letter: FoldedLetter, settlement: Settlement) -> None:
         if letter.parks and letter.tenant_id is not None:
             offsets = self._parking[letter.tenant_id]
             offsets.remove(letter.offset)
             if not offsets:
                 del self._parking[letter.tenant_id]
-        if letter.offset > self.low_mark:
-            self._keep(replace(letter, outcome=outcome))
-        else:
-            del self._letters[letter.offset]
+        self._keep(replace(letter, outcome=settlement.outcome, settled_in=settlement.request))
+        self._forget(letter.offset)
 
     def _raise_low_mark(self, committed: int) -> None:
-        if committed <= self.low_mark:
-            return
-        self.low_mark = committed
-        # A closed letter was kept to recognise copies of it; from here on the low mark does.
-        for offset in [offset for offset, letter in self._letters.items() if not letter.is_open]:
-            if offset <= committed:
-                del self._letters[offset]
+        if committed > self.low_mark:
+            self.low_mark = committed
+            self._forget(*self._letters)
+
+    def _request_end(self, record: RequestEnd) -> Verdict:
+        if self._requests.pop(record.request, None) is None:
+            return Verdict.IGNORED
+        self._forget(*self._letters)
+        return Verdict.APPLIED
+
+    def _forget(self, *offsets: int) -> None:
+        """Drop the letters nobody needs any more: closed, with the low mark to recognise copies, and counted."""
+        for offset in offsets:
+            letter = self._letters[offset]
+            if not letter.is_open and offset <= self.low_mark and letter.settled_in not in self._requests:
+                self._drop(offset)
 
 
 def _folded(record: Letter, *, position: int, anchor: int) -> FoldedLetter:

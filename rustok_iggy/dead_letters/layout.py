@@ -14,6 +14,7 @@ never quotes them.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -72,7 +73,7 @@ def encode_record(record: AnyRecord, *, body: bytes = b"") -> JournalMessage:
     """Return the message of a record; `body` from encode_original for a letter, encode_snapshot for a checkpoint.
 
     A stack or message too long for the metadata is cut. Raises DeadLetterError when the whole is larger than the
-    server takes, or a field cannot be written.
+    server takes, or a field breaks the rules of records.py.
     """
     metadata = _fitted(record)
     payload = b"".join((_LENGTH.pack(len(metadata)), metadata, body))
@@ -173,6 +174,7 @@ def _fitted(record: AnyRecord) -> bytes:
         metadata = _encoded(record)
     if len(metadata) > MAX_METADATA_BYTES:
         raise DeadLetterError(f"a {_kind(record)} with {len(metadata)} bytes of metadata: {MAX_METADATA_BYTES} fit")
+    _check(metadata, record)
     return metadata
 
 
@@ -181,6 +183,20 @@ def _encoded(record: AnyRecord) -> bytes:
         return msgspec.json.encode(record)
     except UNWRITABLE:
         raise DeadLetterError(f"a {_kind(record)} holds a number or text that JSON cannot") from None
+
+
+def _check(metadata: bytes, record: AnyRecord) -> None:
+    # What is written and can never be read again would be lost: read it first.
+    try:
+        _DECODER.decode(metadata)
+    except UNREADABLE as error:
+        raise DeadLetterError(f"a {_kind(record)} breaks its own rules: {_place(error)}") from None
+
+
+def _place(error: Exception) -> str:
+    """The field that msgspec names at the end of its message; the rest may quote a value."""
+    _, found, place = str(error).rpartition(" - at ")
+    return place if found else "no field named"
 
 
 def _writable(failure: Failure) -> Failure:
@@ -197,6 +213,11 @@ def _text(text: str) -> str:
 
 
 def _without(text: str, excess: int) -> str:
-    """Take at least `excess` bytes from the front: a character is one byte of JSON or more."""
-    cut = excess + len(CUT_MARK)
-    return CUT_MARK + text[cut:] if cut < len(text) else ""
+    """Take characters from the front until the text is `excess` bytes of JSON shorter; one may be up to 12 bytes."""
+    room = len(msgspec.json.encode(text)) - excess
+    kept = bisect_right(range(len(text)), room, key=lambda count: _marked_bytes(text, count)) - 1
+    return CUT_MARK + text[-kept:] if kept > 0 else ""
+
+
+def _marked_bytes(text: str, count: int) -> int:
+    return len(msgspec.json.encode(CUT_MARK + text[-count:])) if count else 0

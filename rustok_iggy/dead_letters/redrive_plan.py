@@ -5,8 +5,8 @@
 - A lane stops at a letter that may not run: one that failed again under this request, or that used up its redrives
   and is not forced. Letters that park nobody stop nobody.
 - A discard means exactly the letters selected, and only such as the operator had seen.
-- Letters that arrive meanwhile join as far as they are selected: plan again after each settlement. The plan is empty
-  when the request is done, and then `request_end` is due.
+- Letters that arrive meanwhile join as far as they are selected: when a lane is through, or a letter that parks failed
+  again in it, plan again. A plan without lanes says that the request is done, and `request_end` is due.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from rustok_iggy.dead_letters.journal import Journal
 from rustok_iggy.dead_letters.records import Action, Request, Selection
-from rustok_iggy.dead_letters.snapshot import FoldedLetter, OpenRequest
+from rustok_iggy.dead_letters.snapshot import FoldedLetter, Progress
 
 MAX_REDRIVES = 5
 """Attempts after which a letter runs only when forced: by then its failure is no accident."""
@@ -50,10 +50,13 @@ class RedrivePlan(Struct, frozen=True, kw_only=True):
         return not self.lanes
 
 
-def plan_redrive(journal: Journal, open_request: OpenRequest, *, max_redrives: int = MAX_REDRIVES) -> RedrivePlan:
-    """Return what is left to do for a request. Requests are worked one by one, in the order of `journal.requests`."""
-    request = open_request.request
-    if is_aborted(open_request):
+def plan_redrive(journal: Journal, request: Request, *, max_redrives: int = MAX_REDRIVES) -> RedrivePlan:
+    """Return what is left to do for a request, by going through all open letters once.
+
+    Requests are worked one by one, in the order of `journal.requests`. A request that no journal knows yet gives a dry
+    run.
+    """
+    if is_aborted(request, journal.progress(request.id)):
         return RedrivePlan(aborted=True)
     by_tenant: dict[UUID | None, list[FoldedLetter]] = defaultdict(list)
     for letter in journal.open_letters():
@@ -70,11 +73,10 @@ def plan_redrive(journal: Journal, open_request: OpenRequest, *, max_redrives: i
     return RedrivePlan(lanes=tuple(lanes), needs_force=tuple(refused))
 
 
-def is_aborted(open_request: OpenRequest) -> bool:
+def is_aborted(request: Request, progress: Progress) -> bool:
     """Whether more of a request's letters failed again than it allows."""
-    ratio = open_request.request.abort_ratio
-    run = open_request.handled + open_request.failed
-    return ratio is not None and run >= ABORT_SAMPLE and open_request.failed > ratio * run
+    run = progress.handled + progress.failed
+    return request.abort_ratio is not None and run >= ABORT_SAMPLE and progress.failed > request.abort_ratio * run
 
 
 def is_selected(selection: Selection, letter: FoldedLetter) -> bool:
@@ -108,7 +110,7 @@ def _runnable(
     runnable = []
     exhausted = []
     for letter in letters:
-        failed_already = letter.failed_in == request.id
+        failed_already = letter.settled_in == request.id
         may_run = request.force or letter.attempts < max_redrives
         if not failed_already and may_run:
             runnable.append(letter)

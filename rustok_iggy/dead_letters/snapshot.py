@@ -52,8 +52,9 @@ class ClaimInForce(Struct, frozen=True, kw_only=True, array_like=True):
 class FoldedLetter(Struct, frozen=True, kw_only=True, array_like=True):
     """A letter and what became of it. `position` is where its record stands in the journal; read it there.
 
-    `attempts` counts redrives begun; `failed_in` is the last request under which it failed again; failure facts are
-    those of the latest failure. `outcome` None: still open. `anchor` is where a fold must start to know it.
+    `attempts` counts redrives begun; `settled_in` is the request under which it last failed again, or was closed;
+    failure facts are those of the latest failure. `outcome` None: still open. `anchor` is where a fold must start to
+    know it.
     """
 
     offset: U64
@@ -71,7 +72,7 @@ class FoldedLetter(Struct, frozen=True, kw_only=True, array_like=True):
     first_failed_at: U64
     last_failed_at: U64
     attempts: U32 = 0
-    failed_in: UUID | None = None
+    settled_in: UUID | None = None
     outcome: Outcome | None = None
 
     @property
@@ -81,20 +82,26 @@ class FoldedLetter(Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class OpenRequest(Struct, frozen=True, kw_only=True):
-    """A request that this source partition has not ended, and how far it is: letters by what became of them."""
+    """A request that this source partition has not ended. `anchor` is where a fold must start to know it."""
 
     position: U64
     anchor: U64
     request: Request
-    handled: U32 = 0
-    failed: U32 = 0
-    discarded: U32 = 0
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a request is: its letters by how their last attempt under it ended."""
+
+    handled: int = 0
+    failed: int = 0
+    discarded: int = 0
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
     """A folded journal: all that is needed to fold on at `folded_up_to` + 1.
 
-    `letters` are the open ones, and all above the low mark, in order of offset; `requests` in order of position.
+    `letters` are those that are open, above the low mark, or settled by an open request, in order of offset; `requests`
+    in order of position.
     """
 
     source: Source

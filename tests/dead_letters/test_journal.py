@@ -4,6 +4,7 @@ import pytest
 
 from rustok_iggy.dead_letters.journal import Journal, Verdict
 from rustok_iggy.dead_letters.records import Outcome
+from rustok_iggy.dead_letters.snapshot import Progress
 from tests.dead_letters.journal_records import (
     ELSEWHERE,
     SOURCE,
@@ -151,8 +152,8 @@ def test_a_failed_attempt_leaves_the_letter_open_with_what_is_known_now() -> Non
     again = journal.letter(5)
     assert again is not None
     assert again.is_open
-    assert (again.attempts, again.failed_in, again.fingerprint) == (1, request_id(1), "f2")
-    assert journal.requests[0].failed == 1
+    assert (again.attempts, again.settled_in, again.fingerprint) == (1, request_id(1), "f2")
+    assert journal.progress(request_id(1)) == Progress(failed=1)
     journal.apply(attempt(FIRST, 5, 2, request=2), position=5)
     journal.apply(settlement(FIRST, 5, Outcome.HANDLED, number=2, request=2), position=6)
     assert offsets(journal) == []
@@ -166,10 +167,10 @@ def test_a_late_copy_of_an_earlier_failure_says_nothing_about_the_attempt_under_
     journal.apply(settlement(FIRST, 5, Outcome.FAILED, number=2, request=2), position=7)
     assert journal.apply(failed, position=8) is Verdict.IGNORED
     assert journal.apply(attempt(FIRST, 5, 1), position=9) is Verdict.IGNORED
-    assert journal.requests[0].failed == 1
+    assert journal.progress(request_id(2)) == Progress(failed=1)
     known = journal.letter(5)
     assert known is not None
-    assert (known.attempts, known.failed_in) == (2, request_id(2))
+    assert (known.attempts, known.settled_in) == (2, request_id(2))
 
 
 def test_records_about_letters_nobody_wrote_are_ignored() -> None:
@@ -200,8 +201,12 @@ def test_a_request_counts_what_became_of_its_letters() -> None:
         settlement(FIRST, 3, Outcome.FAILED),
         settlement(FIRST, 3, Outcome.FAILED),
     )
-    open_ = journal.requests[0]
-    assert (open_.handled, open_.failed, open_.discarded) == (1, 1, 1)
+    assert journal.progress(request_id(1)) == Progress(handled=1, failed=1, discarded=1)
+    journal.apply(checkpoint(FIRST, committed=9), position=10)
+    assert journal.progress(request_id(1)) == Progress(handled=1, failed=1, discarded=1)
+    assert Journal.restore(journal.snapshot()).progress(request_id(1)) == Progress(handled=1, failed=1, discarded=1)
+    journal.apply(request_end(FIRST), position=11)
+    assert journal.progress(request_id(1)) == Progress(failed=1), "closed letters are forgotten with the request"
 
 
 @pytest.mark.parametrize(
@@ -233,13 +238,13 @@ def test_the_pin_keeps_what_is_open_and_what_stands_above_the_low_mark() -> None
     journal = Journal(SOURCE)
     journal.skip(0)
     for position, record in enumerate(
-        [claim(FIRST), letter(FIRST, 5), settlement(FIRST, 5, Outcome.HANDLED), claim(SECOND), request()], start=1
+        [claim(FIRST), letter(FIRST, 5), settlement(FIRST, 5, Outcome.HANDLED), claim(SECOND), request(2)], start=1
     ):
         journal.apply(record, position=position)
     assert journal.pin == 0, "offset 5 is closed, but above the low mark"
     journal.apply(claim(THIRD, committed=5), position=6)
     assert journal.pin == 3, "the request is open"
-    journal.apply(request_end(THIRD), position=7)
+    journal.apply(request_end(THIRD, 2), position=7)
     assert journal.pin == 5
 
 
@@ -264,3 +269,15 @@ def test_a_copy_of_a_claim_does_not_move_the_pin_above_copies_of_its_letters() -
     journal.apply(claim(FIRST), position=4)
     journal.apply(claim(FIRST), position=6)
     assert journal.pin == 3
+
+
+def test_a_release_of_an_earlier_claim_closes_no_later_one() -> None:
+    journal = Journal(SOURCE)
+    journal.apply(claim(SECOND), position=7)
+    assert journal.apply(release(SECOND, closes=6), position=8) is Verdict.IGNORED
+    assert journal.apply(release(SECOND, closes=7), position=9) is Verdict.APPLIED
+
+
+def test_a_copy_of_an_attempt_says_nothing_new() -> None:
+    journal = folded(claim(FIRST), letter(FIRST, 5), attempt(FIRST, 5, 1))
+    assert journal.apply(attempt(FIRST, 5, 1), position=3) is Verdict.IGNORED

@@ -383,3 +383,17 @@ async def test_any_mix_of_failures_cancellations_and_calls_keeps_order_and_count
     for ids in sent.values():
         assert [event for event in firsts if event in ids] == ids
     assert connector.most_in_flight == 1
+
+
+async def test_a_cancelled_publish_alone_that_is_refused_later_may_be_stored_all_the_same() -> None:
+    connector = ScriptedConnector()
+    async with idle(connector) as producer:
+        connector.gate.clear()
+        cancelled = publishing(producer)
+        await until(lambda: len(connector.batches) == 1)
+        connector.outcomes.append(PermissionDeniedError("no right any more"))
+        cancelled.cancel()
+        await until(lambda: len(connector.batches) == 2)
+        connector.gate.set()
+        await until(lambda: producer.statistics.queued == 0)
+        assert (producer.statistics.unknown, producer.statistics.failed) == (1, 0)
