@@ -97,7 +97,10 @@ class LaneRunner:
         """Begin what may begin."""
         slots = self._services.slots
         wanted = self.lanes.ready
-        while wanted and self._partition.may_begin() and slots.take(self):
+        while wanted and self._partition.may_begin():
+            # Who has a slot does not queue for another: its own tasks would make way for itself after every delivery.
+            if (self._tasks and not slots.is_free) or not slots.take(self):
+                return
             task = asyncio.create_task(self._drain())
             self._tasks.add(task)
             wanted -= 1

@@ -16,6 +16,11 @@ class Slots(Generic[P]):
         self._waiting: deque[P] = deque()
 
     @property
+    def is_free(self) -> bool:
+        """Whether a slot can be had at once."""
+        return self._free > 0
+
+    @property
     def wanted(self) -> bool:
         """Whether somebody waits: whoever has a slot should give it back after its turn."""
         return bool(self._waiting)
