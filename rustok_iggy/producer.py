@@ -15,9 +15,9 @@ from uuid import UUID
 import structlog
 
 from rustok_iggy.errors import BackpressureError, TransportClosedError
+from rustok_iggy.publish_attempt import PublishAttempt
 from rustok_iggy.publish_queue import Batch, PartitionQueue, PublishFailure, PublishStatus, Submission
 from rustok_iggy_connector import (
-    ConnectionLostError,
     ConnectorError,
     IggyConnector,
     OutgoingMessage,
@@ -27,9 +27,6 @@ from rustok_iggy_connector import (
 
 log = structlog.get_logger(__name__)
 
-FIRST_RETRY_DELAY = 0.05
-LONGEST_RETRY_DELAY = 1.0
-"""Seconds; a server that restarts is back within one or two."""
 MAX_QUEUED_EVENTS = 100_000
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
 """Nothing more is taken above these: half a minute of a stalled server at 3000 events a second."""
@@ -65,7 +62,7 @@ class _Lane:
         self.partition_id = partition_id
         self.queue = PartitionQueue()
         self.in_flight: Batch | None = None
-        self.unfinished: _Attempt | None = None
+        self.unfinished: PublishAttempt | None = None
         self.wakeup: asyncio.Future[None] | None = None
         self.worker: asyncio.Task[None] | None = None
 
@@ -228,7 +225,7 @@ class Producer:
         """
         batch = lane.in_flight = Batch(submission.messages, [(submission, range(1))], submission.size)
         submission.pending = ()
-        attempt = _Attempt()
+        attempt = PublishAttempt()
         attempt.begin()
         try:
             async with asyncio.timeout_at(submission.deadline):
@@ -257,7 +254,7 @@ class Producer:
                 batch, attempt = lane.in_flight, lane.unfinished
                 lane.unfinished = None
             elif lane.in_flight is None and lane.queue:
-                batch, attempt = lane.queue.take(), _Attempt()
+                batch, attempt = lane.queue.take(), PublishAttempt()
                 lane.in_flight = batch
             elif lane.in_flight is None and self._closed:
                 return
@@ -278,7 +275,7 @@ class Producer:
                     # Those just confirmed get their turn: what they publish next belongs into the next batch.
                     await asyncio.sleep(0)
 
-    async def _send(self, lane: _Lane, batch: Batch, attempt: _Attempt) -> int:
+    async def _send(self, lane: _Lane, batch: Batch, attempt: PublishAttempt) -> int:
         """Send until confirmed; the first offset. Raises _GaveUp."""
         if attempt.is_first and self._loop.time() >= batch.deadline:
             raise _GaveUp(self._expired())
@@ -304,7 +301,7 @@ class Producer:
         finally:
             self.statistics.retrying -= repeating
 
-    def _require_retryable(self, attempt: _Attempt) -> None:
+    def _require_retryable(self, attempt: PublishAttempt) -> None:
         if attempt.error is not None and not attempt.error.retryable:
             raise _GaveUp(attempt.failure(self._timeout)) from attempt.error
 
@@ -349,43 +346,6 @@ class Producer:
                 setattr(statistics, name, getattr(statistics, name) + 1)
             if not submission.settled.done():  # its caller may have been cancelled
                 submission.settled.set_result(None)
-
-
-class _Attempt:
-    """What is known about a batch after some tries. A try that was cancelled leaves `under_way` set."""
-
-    __slots__ = ("delay", "error", "is_first", "under_way", "unknown")
-
-    def __init__(self) -> None:
-        self.delay = FIRST_RETRY_DELAY / 2
-        self.error: ConnectorError | None = None
-        self.is_first = True
-        self.unknown = False
-        self.under_way = False
-
-    def begin(self) -> None:
-        self.is_first = False
-        self.under_way = True
-
-    def failed(self, error: ConnectorError) -> None:
-        self.under_way = False
-        self.error = error
-        self.unknown = self.unknown or error.outcome_unknown
-        self.delay = min(self.delay * 2, LONGEST_RETRY_DELAY)
-
-    def failure(self, timeout: float) -> PublishFailure:
-        """Return what to tell the callers: the last error, unless an earlier try may have been stored."""
-        error = self.error
-        if self.under_way or error is None:
-            late = RequestTimeoutError(
-                f"not confirmed within {timeout:g} s; it may be stored", command="publish", timeout=timeout
-            )
-            return PublishFailure(PublishStatus.UNKNOWN, late)
-        if self.unknown and not error.outcome_unknown:
-            lost = ConnectionLostError(f"an earlier try may have been stored; the last one failed: {error}")
-            lost.__cause__ = error
-            return PublishFailure(PublishStatus.UNKNOWN, lost)
-        return PublishFailure(PublishStatus.UNKNOWN if self.unknown else PublishStatus.FAILED, error)
 
 
 class _GaveUp(Exception):  # noqa: N818 - a signal between two methods of this file

@@ -18,13 +18,15 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class FaultProxy:
     """Carries bytes between clients and one server. All faults apply to connections that are open and to new ones.
 
-    `from_clients` is all that clients sent; `delay`, in seconds, is added to every chunk from the server.
+    `clients` have not hung up; `from_clients` is all that they sent; `delay`, in seconds, is added to every chunk from
+    the server.
     """
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.delay = 0.0
         self.connections = 0
+        self.clients = 0
         self.from_clients = bytearray()
         self._flow = asyncio.Event()
         self._flow.set()
@@ -32,11 +34,6 @@ class FaultProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._refusing = False
         self.address = ""
-
-    @property
-    def open_connections(self) -> int:
-        """Each has two ends here."""
-        return len(self._writers) // 2
 
     def cut(self) -> None:
         """Reset every open connection."""
@@ -74,6 +71,7 @@ class FaultProxy:
             writer.transport.abort()
             return
         self.connections += 1
+        self.clients += 1
         self._writers |= {writer, server_writer}
         try:
             async with asyncio.TaskGroup() as group:
@@ -85,6 +83,12 @@ class FaultProxy:
                 end.close()
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_server: bool) -> None:
+        try:
+            await self._carry_all(source, sink, from_server=from_server)
+        finally:
+            self.clients -= not from_server
+
+    async def _carry_all(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_server: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK_BYTES):
                 await self._flow.wait()

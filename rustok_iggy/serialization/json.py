@@ -100,12 +100,12 @@ class JsonSerializer(EventSerializer):
         self._catalog = catalog
         self._names = {spec.event_class: spec.name for spec in catalog}
         self._readers: dict[tuple[str, int], tuple[ReadingPlan, msgspec.json.Decoder[Any]]] = {}
-        problems = []
+        problems: list[str] = []
         for plan in catalog.reading_plans():
             try:
                 self._reader(plan.spec.event_type, plan.version)
-            except TypeError as error:
-                problems.append(f"{catalog.name}.{plan.spec.event_type} version {plan.version}: {error}")
+            except ConfigError as error:
+                problems += error.problems
         if problems:
             raise ConfigError(problems)
 
@@ -182,7 +182,11 @@ class JsonSerializer(EventSerializer):
         reader = self._readers.get((event_type, version))
         if reader is None:
             plan = self._catalog.reading_plan(event_type, version)
-            reader = self._readers[event_type, version] = plan, msgspec.json.Decoder(plan.schema)
+            try:
+                decoder = msgspec.json.Decoder(plan.schema)
+            except (TypeError, NameError) as error:  # names the type that msgspec cannot read, or that is not there
+                raise ConfigError([f"{self._catalog.name}.{event_type} version {version}: {error}"]) from None
+            reader = self._readers[event_type, version] = plan, decoder
         return reader
 
 

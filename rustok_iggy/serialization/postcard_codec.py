@@ -56,7 +56,7 @@ def struct_codec(struct_class: type[Struct]) -> Codec:
     """Make the codec of a Struct. Raises Unsupported, with the path of the field."""
     try:
         info = types.type_info(struct_class)
-    except TypeError as error:  # names the type that msgspec itself cannot read
+    except (TypeError, NameError) as error:  # names the type that msgspec cannot read, or that is not there
         raise Unsupported(str(error)) from None
     assert isinstance(info, types.StructType)
     return _struct(info, ())

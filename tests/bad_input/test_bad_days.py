@@ -127,7 +127,7 @@ async def test_an_error_that_is_kept_keeps_no_connection(server: LocalServer) ->
             proxy.resume()
 
             async def nobody_is_connected() -> bool:
-                return not proxy.open_connections
+                return not proxy.clients
 
             await until(nobody_is_connected)
             assert kept.value.retryable
