@@ -90,8 +90,10 @@ class GroupMember:
             await self._answered.wait()
 
     def stop(self) -> None:
-        """Let run() finish what is in flight, commit and leave."""
+        """Begin nothing more; let run() finish what is in flight, commit and leave."""
         self._stopping = True
+        for consumer in self._consumers.values():
+            consumer.stop()  # now: the next round may be a pause away, and events would begin until then
         self._asking.set()
         self._release()
 

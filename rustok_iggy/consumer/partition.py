@@ -264,7 +264,12 @@ class PartitionConsumer:
         try:
             opened = services.reader.open(message)
         except DecodeError as error:
-            raise at_position(Position(services.topic, self.partition_id, offset), error) from error
+            unreadable = at_position(Position(services.topic, self.partition_id, offset), error)
+            unreadable.add_note(
+                f"group {services.group}, topic {services.topic}, partition {self.partition_id}, offset {offset};"
+                " it was not committed and comes again"
+            )
+            raise unreadable from error
         self.watermark.begin(offset, len(message.payload))
         self.next_offset, self.exact = offset + 1, True
         route = services.router(opened.event_type)
