@@ -16,6 +16,7 @@ from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
 from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy.consumer.slots import Slots
+from rustok_iggy.consumer.source_journal import OpenJournal
 from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionServices, Pauses
 from rustok_iggy.consumer.subscription import Subscription
 from rustok_iggy.errors import ConsumerError
@@ -37,6 +38,8 @@ class Consumption:
         config: ConsumerConfig,
         statistics: ConsumerStatistics,
         pauses: Mapping[str, Pauses],
+        open_journal: OpenJournal,
+        member_name: str,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -63,6 +66,10 @@ class Consumption:
                     pauses=pauses[group],
                     ordering=handlers[0].ordering,
                     deduplicate=handlers[0].deduplicate,
+                    undecodable=handlers[0].undecodable,
+                    unknown=handlers[0].unknown,
+                    open_journal=open_journal,
+                    member=member_name,
                 ),
             )
             for (group, topic), handlers in together.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -25,6 +26,17 @@ class Fence(NamedTuple):
     position: Position
 
 
+class Redrive(Struct, frozen=True, kw_only=True, gc=False):
+    """Says that the event is a dead letter that runs again. `first_failed_at` in µs since 1970 UTC.
+
+    `attempt` counts over all requests, from 1, also such that a crash cut short: the event may have had its effect.
+    """
+
+    request_id: UUID
+    attempt: int
+    first_failed_at: int
+
+
 class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt to hand one message to one handler. `attempt` starts at 1; `stored_at` in µs since 1970 UTC."""
 
@@ -36,6 +48,8 @@ class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
     offset: int
     stored_at: int
     attempt: int = 1
+    redrive: Redrive | None = None
+    """None for an event that runs for the first time, or again after a retry or a crash."""
     acknowledge: Callable[[], None] | None = None
 
     def ack(self) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from msgspec import Struct
 
-from rustok_iggy.consumer.context import DeliveryContext
-from rustok_iggy.consumer.failure import FailurePolicy
+from rustok_iggy.consumer.context import DeliveryContext, Redrive
+from rustok_iggy.consumer.failure import DeadLetter, FailurePolicy, Stop
 from rustok_iggy.consumer.subscription import Ack, Handler, Subscription, is_async
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import DecodeError
@@ -41,6 +42,12 @@ class EnvelopeReader:
                 raise
         return other.open(message.payload)
 
+    def unreadable(self, message: ReceivedMessage, error: DecodeError, *, position: Position) -> OpenedEnvelope:
+        """Return what stands for a message that open() refused: whose it is, if its header says so."""
+        header = read_rk_header(message.headers)
+        tenant_id = None if header is None else header.tenant_id
+        return Unreadable(at_position(position, error), message_id=message.id, tenant_id=tenant_id)
+
     def decode(self, payload: bytes) -> EventEnvelope:
         """Decode in the configured format. Raises what EventSerializer.decode raises."""
         return self._serializer.decode(payload)
@@ -52,6 +59,25 @@ class EnvelopeReader:
         return self._serializers.get(header.format)
 
 
+class Unreadable(OpenedEnvelope):
+    """Stands for an envelope of which not even the ids can be read. Without a tenant, its tenant id is all zeros."""
+
+    __slots__ = ("_error", "has_tenant")
+
+    def __init__(self, error: DecodeError, *, message_id: int, tenant_id: UUID | None) -> None:
+        self._error = error
+        self.has_tenant = tenant_id is not None
+        self.id = self.correlation_id = UUID(int=message_id)
+        self.event_type, self.schema_version = "", 0
+        self.tenant_id = tenant_id or NO_TENANT
+
+    def decode(self) -> EventEnvelope:
+        raise self._error
+
+
+NO_TENANT = UUID(int=0)
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """What is done with an event type: which call, and what follows from it."""
 
@@ -60,6 +86,10 @@ class Route(Struct, frozen=True, kw_only=True):
     timeout: float
     """Seconds; 0: none. A thread cannot be stopped and has none."""
     manual: bool
+    name: str
+    """How logs and letters call the handler."""
+    package: str
+    """The first part of its module's name: whose code it is."""
 
 
 class Router:
@@ -68,32 +98,70 @@ class Router:
     def __init__(self, subscriptions: Iterable[Subscription], threads: Executor, *, timeout: float) -> None:
         self._by_type: dict[str, Route] = {}
         self._any: Route | None = None
-        self.timeouts: set[float] = set()
+        routes: list[Route] = []
         for each in subscriptions:
-            chosen = timeout if each.handler_timeout is None else each.handler_timeout
-            route = Route(
-                run=runner(each.handler, threads),
-                policy=each.on_failure,
-                timeout=chosen if is_async(each.handler) else 0,
-                manual=each.ack is Ack.MANUAL,
-            )
-            self.timeouts.add(route.timeout)
+            route = _route(each, threads, timeout=timeout)
+            routes.append(route)
             if each.event_types is None:
                 self._any = route
             else:
                 self._by_type.update(dict.fromkeys(each.event_types, route))
+        self.timeouts = {route.timeout for route in routes}
+        self.unreadable = min(routes, key=lambda route: _CARE.get(type(route.policy), 0))
+        """For what no type is known of: the policy of the group that keeps most order."""
 
     def __call__(self, event_type: str) -> Route | None:
         return self._by_type.get(event_type, self._any)
+
+    @property
+    def event_types(self) -> frozenset[str] | None:
+        """What is handled; None: all."""
+        return None if self._any is not None else frozenset(self._by_type)
+
+
+_CARE: dict[type, int] = {DeadLetter: 1, Stop: 2}
+"""Policies that keep less order than the others, worst last: Stop is for groups that have nothing else."""
+
+
+def _route(subscription: Subscription, threads: Executor, *, timeout: float) -> Route:
+    handler = subscription.handler
+    chosen = timeout if subscription.handler_timeout is None else subscription.handler_timeout
+    module = getattr(handler, "__module__", None) or type(handler).__module__
+    return Route(
+        run=runner(handler, threads),
+        policy=subscription.on_failure,
+        timeout=chosen if is_async(handler) else 0,
+        manual=subscription.ack is Ack.MANUAL,
+        name=subscription.name,
+        package=module.partition(".")[0],
+    )
+
+
+class NotRun(Exception):  # noqa: N818  an outcome, not an error
+    """A dead letter was taken out of its lane again: an event before it became one."""
+
+
+class Redriving(Struct, kw_only=True):
+    """A delivery of a dead letter: what its handler is told, and who is told how it ended."""
+
+    told: Redrive
+    ended: asyncio.Future[Exception | None]
+    """The error; None when it was handled."""
+
+    def end(self, error: Exception | None) -> None:
+        """Tell whoever waits, unless he is gone."""
+        if not self.ended.done():
+            self.ended.set_result(error)
 
 
 class Delivery(Struct, kw_only=True, gc=False):
     """One event on its way to its handler, over all its attempts. Times in seconds of the consumer's clock."""
 
     offset: int
-    stored_at: int
+    message: ReceivedMessage
     opened: OpenedEnvelope
     route: Route
+    redriving: Redriving | None = None
     attempt: int = 0
     failures: int = 0
     first_failed_at: float = 0.0
@@ -101,6 +169,17 @@ class Delivery(Struct, kw_only=True, gc=False):
     is_slow: bool = False
     timed_out: bool = False
     acked: bool = False
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether not even its ids can be read."""
+        return isinstance(self.opened, Unreadable)
+
+    @property
+    def tenant_id(self) -> UUID | None:
+        """Whose event it is; None when that cannot be read."""
+        opened = self.opened
+        return None if isinstance(opened, Unreadable) and not opened.has_tenant else opened.tenant_id
 
 
 def runner(handler: Handler, threads: Executor) -> Run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rustok_iggy.dead_letters.records import Cause
 from rustok_iggy.errors import ConfigError, Reject, RetryLater
 
 MAX_DOUBLINGS = 64
@@ -58,6 +59,20 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParkTenant:
+    """Keep the event as a dead letter, and every later event of its tenant behind it, in order; others go on."""
+
+    retry: Retry = field(default_factory=Retry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """Keep the event as a dead letter; its tenant goes on without it, so that its order is broken there."""
+
+    retry: Retry = field(default_factory=Retry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """Go on retrying at the longest delay: the tenant waits, the others go on until `max_ahead`."""
 
@@ -71,35 +86,71 @@ class Stop:
     retry: Retry = field(default_factory=lambda: Retry(attempts=1))
 
 
-FailurePolicy = Block | Stop
+FailurePolicy = ParkTenant | DeadLetter | Block | Stop
 
 
 class Outcome(StrEnum):
     """What becomes of a failed delivery."""
 
     AGAIN = "again"
+    LETTER = "letter"
     STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do, and for AGAIN after how many seconds."""
+    """What to do, for AGAIN after how many seconds, for LETTER why and whether it parks the tenant."""
 
     outcome: Outcome
     delay: float = 0.0
+    cause: Cause = Cause.FAILED
+    parks: bool = False
 
 
-_EXHAUSTED: dict[type, Outcome] = {Block: Outcome.AGAIN, Stop: Outcome.STOP}
+_EXHAUSTED: dict[type, Outcome] = {
+    ParkTenant: Outcome.LETTER,
+    DeadLetter: Outcome.LETTER,
+    Block: Outcome.AGAIN,
+    Stop: Outcome.STOP,
+}
 """delivery.md §3: policy → what happens when the retries are used up; again means at the longest delay."""
+_HOPELESS: dict[type, Outcome] = {**_EXHAUSTED, Block: Outcome.LETTER}
+"""The same for an event that no retry can mend, rejected or unreadable: to block for it would be for ever."""
+_PARKING = (ParkTenant, Block)
+"""Policies that keep a tenant's order: the events after its letter follow it."""
 
 
-def decide(policy: FailurePolicy, error: Exception, *, failures: int, elapsed: float, chance: float) -> Decision:
+def is_watched(policy: FailurePolicy) -> bool:
+    """Whether the breaker counts its failures: Stop ends at the first that matters."""
+    return not isinstance(policy, Stop)
+
+
+def decide(
+    policy: FailurePolicy,
+    error: Exception,
+    *,
+    failures: int,
+    elapsed: float,
+    chance: float,
+    unreadable: bool = False,
+    redriven: bool = False,
+) -> Decision:
     """Say what a failure leads to.
 
     `failures` counts this one, without RetryLater; `elapsed` is seconds since the first; `chance` in 0…1 is for jitter.
+    `unreadable`: the event could not be decoded. `redriven`: it is a dead letter already, and stays one.
     """
-    if isinstance(error, RetryLater):
+    if isinstance(error, RetryLater) and not unreadable:
         return Decision(outcome=Outcome.AGAIN, delay=error.delay)
-    if policy.retry.is_left(error, failures=failures, elapsed=elapsed):
+    cause = Cause.UNDECODABLE if unreadable else Cause.REJECTED if isinstance(error, Reject) else Cause.FAILED
+    if cause is Cause.FAILED and policy.retry.is_left(error, failures=failures, elapsed=elapsed):
         return Decision(outcome=Outcome.AGAIN, delay=policy.retry.delay_after(failures, chance))
-    return Decision(outcome=_EXHAUSTED[type(policy)], delay=policy.retry.longest_delay(chance))
+    if redriven:
+        return Decision(outcome=Outcome.LETTER, cause=cause)
+    rows = _EXHAUSTED if cause is Cause.FAILED else _HOPELESS
+    return Decision(
+        outcome=rows[type(policy)],
+        delay=policy.retry.longest_delay(chance),
+        cause=cause,
+        parks=isinstance(policy, _PARKING) and not (isinstance(error, Reject) and not error.park),
+    )

@@ -15,12 +15,15 @@ from uuid import UUID
 import structlog
 
 from rustok_iggy.consumer.context import DeliveryContext
-from rustok_iggy.consumer.delivery import Delivery, at_position
-from rustok_iggy.consumer.failure import Block, Outcome, decide
-from rustok_iggy.consumer.lanes import Lane, Lanes
+from rustok_iggy.consumer.delivery import Delivery
+from rustok_iggy.consumer.failure import Decision, Outcome, decide, is_watched
+from rustok_iggy.consumer.handling import Handling, Unread
+from rustok_iggy.consumer.lanes import Lanes
+from rustok_iggy.consumer.parking import TenantLane
 from rustok_iggy.consumer.statistics import PartitionServices
-from rustok_iggy.errors import ConsumerError, DecodeError, RetryLater
-from rustok_iggy_connector import Position
+from rustok_iggy.consumer.subscription import OnUndecodable, OnUnknown, Ordering
+from rustok_iggy.dead_letters.records import Cause
+from rustok_iggy.errors import Reject, RetryLater, UnknownEventTypeError, UnsupportedVersionError
 
 log = structlog.get_logger(__name__)
 
@@ -28,9 +31,6 @@ TURN = 0.02
 """Seconds that handlers which never wait may keep the event loop, until the others get their turn."""
 SHORTEST_PROBE_WAIT = 0.05
 """Seconds until an open breaker is asked again while its probe runs."""
-
-# A tenant's number is its lane's key: a UUID computes its hash in Python, three times an event.
-TenantLane = Lane[int | None, Delivery]
 
 
 class Partition(Protocol):
@@ -56,6 +56,10 @@ class Partition(Protocol):
         """There may be room for more, or the runner has become quiet."""
         ...
 
+    def write_letter(self, lane: TenantLane, delivery: Delivery, decision: Decision, error: Exception) -> None:
+        """A delivery has failed for good; its lane waits until it stands in the journal."""
+        ...
+
     def fail(self, error: Exception) -> None:
         """Stop: this delivery ends its subscription."""
         ...
@@ -72,11 +76,11 @@ class LaneRunner:
         self._services = services
         self._partition = partition
         self._tasks: set[asyncio.Task[None]] = set()
-        self._running: dict[asyncio.Task[None], Delivery] = {}
         self._unacked: dict[int, tuple[TenantLane, Delivery]] = {}
         self._timers: dict[int | None, asyncio.TimerHandle] = {}
         self._probe: asyncio.TimerHandle | None = None
         self._given_up = False
+        self._handling = Handling(services, partition.partition_id)
         self._allowed_until = float("-inf")
         self.lanes: Lanes[int | None, Delivery] = Lanes()
         for tenant in services.pauses.tenants:
@@ -149,19 +153,21 @@ class LaneRunner:
 
     def watch(self, now: float) -> None:
         """Cancel handlers that run too long; log those that run long."""
-        for task, delivery in tuple(self._running.items()):
-            seconds, limit = now - delivery.started_at, delivery.route.timeout
-            if limit and seconds >= limit and not delivery.timed_out:
-                delivery.timed_out = True
-                self._services.statistics.timed_out += 1
-                task.cancel()
-            elif seconds >= self._services.config.slow_handler_after and not delivery.is_slow:
-                delivery.is_slow = True
-                log.warning("handler_slow", **self._ids(delivery), seconds=round(seconds, 1))
+        self._handling.watch(now)
+
+    def add(self, delivery: Delivery) -> None:
+        """Append to its lane what comes after all of its tenant that is there already."""
+        self.lanes.add(delivery.opened.tenant_id.int if self._services.ordering is Ordering.TENANT else None, delivery)
+
+    def let_go(self, lane: TenantLane, *, tenant_id: UUID | None) -> list[Delivery]:
+        """The head of a lane that waits became a letter: return what follows it of its tenant, None: nothing does."""
+        followers = [] if tenant_id is None else self.lanes.withdraw(lane, lambda each: each.tenant_id == tenant_id)
+        self.lanes.wake(lane, ended=True)
+        return followers
 
     def stuck(self, now: float) -> Iterator[Delivery]:
         """Deliveries that have run, or waited for their acknowledgement, for too long."""
-        begun = (*self._running.values(), *(delivery for _, delivery in self._unacked.values()))
+        begun = (*self._handling.running, *(delivery for _, delivery in self._unacked.values()))
         yield from (each for each in begun if now - each.started_at >= self._services.config.stuck_after)
 
     def holding(self, offset: int | None) -> Delivery | None:
@@ -174,7 +180,7 @@ class LaneRunner:
 
     def unacked(self, event_id: UUID) -> Iterator[Callable[[], None]]:
         """What acknowledges an event, for each open delivery that has its id."""
-        begun = (*self._running.values(), *(delivery for _, delivery in self._unacked.values()))
+        begun = (*self._handling.running, *(delivery for _, delivery in self._unacked.values()))
         for delivery in begun:
             if delivery.route.manual and delivery.opened.id == event_id:
                 yield partial(self._acknowledge, delivery)
@@ -236,32 +242,12 @@ class LaneRunner:
         delivery = lane.items[0]
         delivery.attempt += 1
         delivery.started_at = self._services.clock()
-        self._running[task] = delivery
-        error: Exception | None = None
         try:
-            await delivery.route.run(delivery.opened.decode(), self._context(delivery))
+            error = await self._handling.run(delivery, self._context(delivery), task)
         except asyncio.CancelledError:
-            if delivery.timed_out and task.uncancel() == 0:
-                delivery.timed_out = False
-                error = self._timeout(delivery)
-            elif task.cancelling():
-                self.lanes.put_back(lane)
-                self._services.breaker.given_up()
-                raise
-            else:
-                # Nobody cancelled this task: a handler let a cancellation of its own escape, which is no success.
-                error = ConsumerError("a handler raised CancelledError")
-        except DecodeError as unreadable:
-            error = at_position(self._position(delivery), unreadable)
-        except Exception as raised:  # noqa: BLE001 - user code; what it raises is decided upon
-            error = raised
-        else:
-            if delivery.timed_out:  # the handler swallowed its cancellation, which is no success either
-                delivery.timed_out = False
-                task.uncancel()
-                error = self._timeout(delivery)
-        finally:
-            del self._running[task]
+            self.lanes.put_back(lane)
+            self._services.breaker.given_up()
+            raise
         if self._given_up:
             self.lanes.put_back(lane)
         elif error is not None and not delivery.acked:
@@ -278,8 +264,9 @@ class LaneRunner:
             topic=services.topic,
             partition_id=partition.partition_id,
             offset=delivery.offset,
-            stored_at=delivery.stored_at,
+            stored_at=delivery.message.timestamp,
             attempt=delivery.attempt,
+            redrive=None if delivery.redriving is None else delivery.redriving.told,
             acknowledge=self._acknowledgement(delivery) if delivery.route.manual else None,
         )
 
@@ -290,34 +277,81 @@ class LaneRunner:
             self.lanes.wait(lane)
             return
         self.lanes.done(lane)
+        self._handled(delivery)
+
+    def _handled(self, delivery: Delivery) -> None:
+        if delivery.redriving is not None:
+            delivery.redriving.end(None)
+            return
         self._services.statistics.handled += 1
         self._partition.settle(delivery.offset)
 
-    def _failed(self, lane: TenantLane, delivery: Delivery, error: Exception) -> None:
+    def _failed(self, lane: TenantLane, delivery: Delivery, failure: Exception | Unread) -> None:
         services, now = self._services, self._services.clock()
-        if isinstance(error, RetryLater):
-            services.breaker.given_up()
-        else:
+        unread = isinstance(failure, Unread)
+        error = failure.error if isinstance(failure, Unread) else failure
+        if unread and self._is_passed_over(lane, delivery, error):
+            return
+        if unread or isinstance(error, (RetryLater, Reject)):
+            services.breaker.given_up()  # says nothing about what the handlers depend on
+        elif is_watched(delivery.route.policy):
+            services.breaker.failed(lane.key, now)
+            self.look_again()
+        if not isinstance(error, RetryLater):
             delivery.failures += 1
             delivery.first_failed_at = delivery.first_failed_at or now
-            if isinstance(delivery.route.policy, Block):
-                services.breaker.failed(lane.key, now)
-                self.look_again()
         decision = decide(
             delivery.route.policy,
             error,
             failures=delivery.failures,
             elapsed=now - delivery.first_failed_at,
             chance=services.chance(),
+            unreadable=unread,
+            redriven=delivery.redriving is not None,
         )
-        if decision.outcome is Outcome.STOP:
+        self._act(lane, delivery, decision, error)
+
+    def _is_passed_over(self, lane: TenantLane, delivery: Delivery, error: Exception) -> bool:
+        """Whether an event of an unknown type is settled, because the group wants it so."""
+        unknown = isinstance(error, (UnknownEventTypeError, UnsupportedVersionError))
+        if not unknown or self._services.unknown is not OnUnknown.SKIP or delivery.redriving is not None:
+            return False
+        self._services.breaker.given_up()
+        self.lanes.done(lane)
+        self._services.statistics.filtered += 1
+        self._partition.settle(delivery.offset)
+        return True
+
+    def _act(self, lane: TenantLane, delivery: Delivery, decision: Decision, error: Exception) -> None:
+        if decision.outcome is Outcome.AGAIN:
+            self._retry(lane, delivery, decision, error)
+        elif decision.outcome is Outcome.STOP or self._stops(delivery):
             self.lanes.put_back(lane)
-            error.add_note(f"{self._where(delivery)}; it was not committed and comes again")
+            error.add_note(self._handling.where(delivery))
             self._partition.fail(error)
-            return
-        services.statistics.retried += 1
+        elif decision.cause is Cause.FAILED and self._services.breaker.is_open:
+            self.lanes.put_back(lane)  # a database that is down parks nobody: it runs again as a probe, or afterwards
+        elif delivery.redriving is not None:
+            self.lanes.done(lane)
+            delivery.redriving.end(error)
+        else:
+            self.lanes.wait(lane)
+            self._partition.write_letter(lane, delivery, decision, error)
+
+    def _stops(self, delivery: Delivery) -> bool:
+        return (
+            delivery.tenant_id is None
+            and delivery.redriving is None
+            and self._services.undecodable is OnUndecodable.STOP
+        )
+
+    def _retry(self, lane: TenantLane, delivery: Delivery, decision: Decision, error: Exception) -> None:
+        self._services.statistics.retried += 1
         log.warning(
-            "delivery_failed", **self._ids(delivery), error=type(error).__name__, again_in=round(decision.delay, 3)
+            "delivery_failed",
+            **self._handling.ids(delivery),
+            error=type(error).__name__,
+            again_in=round(decision.delay, 3),
         )
         self.lanes.wait(lane)
         self._timers[lane.key] = asyncio.get_running_loop().call_later(decision.delay, self._again, lane)
@@ -343,25 +377,6 @@ class LaneRunner:
         if found is None or self._given_up:
             return
         self.lanes.wake(found[0], ended=True)
-        self._services.statistics.handled += 1
-        self._partition.settle(delivery.offset)
+        self._handled(delivery)
         self.kick()
         self._partition.changed()
-
-    def _timeout(self, delivery: Delivery) -> Exception:
-        return TimeoutError(f"the handler ran longer than {delivery.route.timeout:g} s")
-
-    def _position(self, delivery: Delivery) -> Position:
-        return Position(self._services.topic, self._partition.partition_id, delivery.offset)
-
-    def _where(self, delivery: Delivery) -> str:
-        topic, partition_id, offset = self._position(delivery)
-        return f"group {self._services.group}, topic {topic}, partition {partition_id}, offset {offset}"
-
-    def _ids(self, delivery: Delivery) -> dict[str, object]:
-        return {
-            "group": self._services.group,
-            **self._position(delivery)._asdict(),
-            "event_id": str(delivery.opened.id),
-            "attempt": delivery.attempt,
-        }

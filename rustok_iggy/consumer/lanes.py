@@ -7,7 +7,7 @@ as often as one with few.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
@@ -116,6 +116,18 @@ class Lanes(Generic[K, T]):
             lane.items.popleft()
             self._pending -= 1
         self._queue(lane)
+
+    def withdraw(self, lane: Lane[K, T], belongs: Callable[[T], bool]) -> list[T]:
+        """Take what `belongs` out of a waiting lane, in order; its head stays."""
+        assert lane.state is LaneState.WAITING, "withdrew from what did not wait"
+        head = lane.items.popleft()
+        taken = [item for item in lane.items if belongs(item)]
+        if taken:
+            lane.items = deque(item for item in lane.items if not belongs(item))
+            self._pending -= len(taken)
+            self._held -= len(taken)
+        lane.items.appendleft(head)
+        return taken
 
     def pause(self, key: K) -> None:
         """Begin nothing of `key` until resume(); what runs ends."""

@@ -15,7 +15,6 @@ from rustok_iggy.consumer.partition import PartitionConsumer, is_transient
 from rustok_iggy.consumer.start import StartingPoint, starting_point
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import Start
-from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy_connector import AlreadyExistsError, Assignment, ConnectorError, IggyConnector, MessageSubscriber
 
 log = structlog.get_logger(__name__)
@@ -83,6 +82,14 @@ class GroupMember:
             asked_at=self._asked_at, now=self._clock(), heartbeat_interval=self._services.config.heartbeat_interval
         )
 
+    def ask(self) -> None:
+        """Ask soon, instead of at the next heartbeat."""
+        self._asking.set()
+
+    def overtaken(self, partition_id: int) -> None:
+        """The journal says that a partition is another's, whatever the server says."""
+        self._lose(partition_id)
+
     async def next_answer(self) -> None:
         """Ask at once; return when the answer was acted upon, or could not be had."""
         self._asking.set()
@@ -130,14 +137,13 @@ class GroupMember:
             yield f"{self.name}: the server has not said for several heartbeats which partitions are ours"
         if self._services.breaker.is_open:
             yield f"{self.name}: nearly every delivery fails; all wait, and one after another is tried"
-        for consumer in self._consumers.values():
-            yield from consumer.degraded()
+        for partition_id, consumer in self._consumers.items():
+            yield from (f"{self.name}/{partition_id}: {each}" for each in consumer.degraded())
 
     def unhealthy(self) -> Iterator[str]:
         """Say which deliveries do not end."""
-        now = self._clock()
-        for consumer in self._consumers.values():
-            yield from consumer.unhealthy(now)
+        for partition_id, consumer in self._consumers.items():
+            yield from (f"{self.name}/{partition_id}: {each}" for each in consumer.unhealthy())
 
     async def run(self) -> None:
         """Consume until stop(). Raises what a partition raises (partition.py), once the others have ended."""
@@ -160,6 +166,8 @@ class GroupMember:
             if self._subscriber is None:
                 self._subscriber = await self._join()
             asked_at = self._clock()
+            for consumer in self._consumers.values():
+                consumer.asking()
             answer = await self.subscriber.assignment()
             self._asked_at = asked_at
             await self._act(answer)
@@ -185,7 +193,7 @@ class GroupMember:
     async def _act(self, answer: Assignment) -> None:
         if answer.generation != self._generation:
             for consumer in self._consumers.values():
-                consumer.frozen = True
+                consumer.tenure.freeze(answer.generation)
         # A partition that is being handed over stays missing until its last event is committed.
         owned = self._consumers.keys() - (self._handing_over if answer.generation == self._generation else set())
         found = changes(owned=owned, generation=self._generation, answer=answer)
@@ -199,6 +207,7 @@ class GroupMember:
             if partition_id not in self._consumers and partition_id not in self._ending:
                 await self._gain(partition_id, answer)
         for consumer in tuple(self._consumers.values()):
+            consumer.answered(answer.generation)
             await consumer.commit_if_due()  # its own loop may be held up by a slow handler
         if answer.generation != self._generation:
             log.info("assigned", group=self._services.group, topic=self._services.topic, partitions=answer.partitions)
@@ -217,13 +226,7 @@ class GroupMember:
 
     def _begin(self, partition_id: int, generation: int, point: StartingPoint) -> None:
         consumer = self._consumers[partition_id] = PartitionConsumer(
-            services=self._services,
-            member=self,
-            partition_id=partition_id,
-            generation=generation,
-            next_offset=point.next_offset,
-            exact=point.stored is not None,
-            watermark=Watermark(point.stored),
+            self._services, self, partition_id=partition_id, generation=generation, point=point
         )
         task = asyncio.create_task(consumer.run(), name=f"consume {self.name}/{partition_id}")
         self._tasks[partition_id] = task
@@ -234,8 +237,9 @@ class GroupMember:
         if consumer is None:
             return
         # A generation later somebody may have owned it in between, and storing again would move the offset back.
-        unchanged = not consumer.frozen or await consumer.is_still_ours()
-        accepted = unchanged and await consumer.store_again()
+        commits = consumer.commits
+        unchanged = not commits.frozen or await commits.is_still_ours()
+        accepted = unchanged and await commits.store_again()
         after = await self.subscriber.assignment() if accepted else answer
         decision = handover(store_accepted=accepted, before=answer, after=after)
         if decision is Handover.LOST:
@@ -243,8 +247,9 @@ class GroupMember:
         elif decision is Handover.REVOKED:
             log.info("partition_handed_over", group=self._services.group, partition_id=partition_id)
             self._handing_over.add(partition_id)
-            consumer.frozen = False
             consumer.hand_over()
+            if commits.frozen:
+                consumer.tenure.renew(answer.generation)
         else:
             self._asking.set()
 
@@ -252,9 +257,8 @@ class GroupMember:
         consumer = self._consumers.get(partition_id)
         if consumer is None:
             return
-        if await consumer.is_still_ours():
-            consumer.generation = answer.generation
-            consumer.frozen = False
+        if await consumer.commits.is_still_ours():
+            consumer.tenure.renew(answer.generation)
         else:
             self._lose(partition_id)
             self._asking.set()  # it is ours again, from another offset
@@ -269,7 +273,8 @@ class GroupMember:
         self._services.statistics.lost_partitions += 1
         log.warning("partition_lost", group=self._services.group, partition_id=partition_id)
         task = self._ending[partition_id] = self._tasks.pop(partition_id)
-        task.cancel()
+        if task is not asyncio.current_task():
+            task.cancel()
 
     def _ended(self, consumer: PartitionConsumer, task: asyncio.Task[None]) -> None:
         partition_id = consumer.partition_id
@@ -322,10 +327,7 @@ class GroupMember:
 
     async def _end(self) -> None:
         """Finish what is in flight within the drain timeout, cancel the rest, leave the group."""
-        self._stopping = True
-        self._release()
-        for consumer in self._consumers.values():
-            consumer.stop()
+        self.stop()
         tasks = {*self._tasks.values(), *self._ending.values()}
         try:
             if tasks:

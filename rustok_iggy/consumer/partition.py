@@ -1,24 +1,32 @@
-"""One assigned partition: polls ahead, puts each event into its tenant's lane, stores what is settled."""
+"""One assigned partition, from the claim in the journal to its release: polls ahead, delivers, commits, hands over."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from typing import Any, Protocol
 
 import structlog
 
-from rustok_iggy.consumer.assignment import is_still_ours
+from rustok_iggy.consumer import partition_health
+from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.deduplication import Deduplication
-from rustok_iggy.consumer.delivery import Delivery, at_position
+from rustok_iggy.consumer.delivery import Delivery, NotRun
+from rustok_iggy.consumer.failure import Decision
+from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.lane_runner import LaneRunner
-from rustok_iggy.consumer.pacing import CommitPace, PollPace
-from rustok_iggy.consumer.start import recent_ids
+from rustok_iggy.consumer.letters import LetterWriter
+from rustok_iggy.consumer.parking import PendingLetter, TenantLane
+from rustok_iggy.consumer.redrive import Redriver
+from rustok_iggy.consumer.start import StartingPoint, check_within_log, recent_ids
 from rustok_iggy.consumer.statistics import PartitionServices
-from rustok_iggy.consumer.subscription import OnGap, Ordering
+from rustok_iggy.consumer.tenure import Tenure
 from rustok_iggy.consumer.watermark import Watermark
-from rustok_iggy.errors import CommitError, DecodeError, OffsetOutOfRangeError
+from rustok_iggy.dead_letters.layout import Original
+from rustok_iggy.dead_letters.overtaken import OvertakenError
+from rustok_iggy.dead_letters.records import NOTHING_COMMITTED, Epoch, Source
+from rustok_iggy.dead_letters.snapshot import FoldedLetter
+from rustok_iggy.errors import CommitError, ConsumerError, OffsetOutOfRangeError
 from rustok_iggy_connector import ConnectorError, MessageSubscriber, NotAssignedError, Position, ReceivedMessage
 
 log = structlog.get_logger(__name__)
@@ -37,62 +45,81 @@ class Membership(Protocol):
         """Whether a delivery may begin now."""
         ...
 
+    def ask(self) -> None:
+        """Ask who owns what at once."""
+        ...
+
     async def next_answer(self) -> None:
         """Ask who owns what at once; return when the answer was acted upon."""
         ...
 
+    def overtaken(self, partition_id: int) -> None:
+        """The journal says that the partition is another's."""
+        ...
 
-@dataclass(slots=True, kw_only=True, eq=False)
+
 class PartitionConsumer:
-    """Consumes from `next_offset` on. `exact`: a message above it means that some are gone.
+    """Consumes one partition from a starting point on.
 
-    `generation` is that of the group when its ownership was last looked at. `run()` ends by itself after `hand_over()`
-    or `stop()`; after `lose()` cancel its task.
+    `run()` ends by itself after `hand_over()` or `stop()`; after `lose()` cancel its task.
     """
 
-    services: PartitionServices
-    member: Membership
-    partition_id: int
-    generation: int
-    next_offset: int
-    exact: bool
-    watermark: Watermark
-    frozen: bool = False
-    """Ownership may have gone away and come back: commit nothing until the committed offset was read again."""
-    _polling: bool = field(default=True, init=False)
-    _delivering: bool = field(default=True, init=False)
-    _lost: bool = field(default=False, init=False)
-    _failure: Exception | None = field(default=None, init=False)
-    _full: bool = field(default=False, init=False)
-    _wakeup: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _storing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
-    enough_settled: bool = field(default=False, init=False)
-    _store_at: int = field(init=False)
-    _poll_pace: PollPace = field(init=False)
-    _commit_pace: CommitPace = field(init=False)
-    _known: Deduplication | None = field(default=None, init=False)
-    runner: LaneRunner = field(init=False)
-
-    def __post_init__(self) -> None:
-        config = self.services.config
-        self._poll_pace = PollPace(max_messages=config.max_prefetch, max_idle_delay=config.max_idle_delay)
-        self._commit_pace = CommitPace(
-            every=config.commit_every, interval=config.commit_interval, now=self.services.clock()
+    def __init__(
+        self,
+        services: PartitionServices,
+        member: Membership,
+        *,
+        partition_id: int,
+        generation: int,
+        point: StartingPoint,
+    ) -> None:
+        self.services = services
+        self.member = member
+        self.partition_id = partition_id
+        source = Source(group=services.group, topic=services.topic, partition=partition_id)
+        self.journal = services.open_journal(source, services.handled_types)
+        self.commits = Commits(services, member.subscriber, partition_id=partition_id)
+        self.commits.start(Watermark(point.stored))
+        self.tenure = Tenure(services, self.journal, self.commits, group_id=member.group_id, generation=generation)
+        self.runner = LaneRunner(services, self)
+        self.letters = LetterWriter(services, self, self.journal)
+        self.redriver = Redriver(services, self, self.journal)
+        self.intake = Intake(
+            services,
+            partition_id=partition_id,
+            next_offset=point.next_offset,
+            exact=point.stored is not None,
+            commits=self.commits,
+            runner=self.runner,
+            letters=self.letters,
         )
-        self._store_at = self._next_store_at()
-        self.runner = LaneRunner(self.services, self)
+        self._polling = True
+        self._delivering = True
+        self._failure: Exception | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._wakeup = asyncio.Event()
+        self._polled = asyncio.Event()
 
-    @property
-    def group_id(self) -> int:
-        return self.member.group_id
+    # What its member tells it
 
-    def may_begin(self) -> bool:
-        """Whether a delivery may begin now."""
-        return self._delivering and not self.services.pauses.everything and self.member.may_begin()
+    def asking(self) -> None:
+        """The question who owns what is about to be asked."""
+        self.letters.confirmations.asking()
+
+    def answered(self, generation: int) -> None:
+        """Nobody else had the partition before a question that was answered with `generation`, if that is claimed."""
+        confirmed = self.letters.answered(generation)
+        for offset in confirmed:
+            self.commits.settle(offset)
+        if confirmed:
+            self.changed()
 
     def hand_over(self) -> None:
-        """Poll no more; finish and commit what was polled."""
+        """Poll and redrive no more; finish and commit what was polled."""
         self._polling = False
+        self.redriver.stop()
+        self.tenure.end()
+        self._polled.set()
         self._wakeup.set()
 
     def stop(self) -> None:
@@ -103,9 +130,30 @@ class PartitionConsumer:
 
     def lose(self) -> None:
         """Begin nothing more and commit nothing, also when a handler swallows its cancellation."""
-        self._lost = True
+        self.commits.lost = True
+        self.journal.abandon()
         self.stop()
         self.runner.give_up()
+
+    # What its parts ask
+
+    @property
+    def group_id(self) -> int:
+        return self.member.group_id
+
+    @property
+    def generation(self) -> int:
+        """That of the group when ownership was last looked at."""
+        return self.tenure.generation
+
+    @property
+    def enough_settled(self) -> bool:
+        """Whether the watermark should be stored because of how many events are settled."""
+        return self.commits.enough_settled
+
+    def may_begin(self) -> bool:
+        """Whether a delivery may begin now."""
+        return self._delivering and not self.services.pauses.everything and self.member.may_begin()
 
     def fail(self, error: Exception) -> None:
         """Begin nothing more; run() raises the first such error."""
@@ -116,34 +164,96 @@ class PartitionConsumer:
         """Look again whether to poll, or whether all is drained."""
         self._wakeup.set()
 
+    def ask(self) -> None:
+        """Ask soon who owns what."""
+        self.member.ask()
+
     def settle(self, offset: int) -> None:
         """An event is done."""
-        self.watermark.settle(offset)
-        settled = self.watermark.settled
-        if settled is not None and settled >= self._store_at:
-            self.enough_settled = True
+        self.commits.settle(offset)
 
     def after_delivery(self) -> Awaitable[None] | None:
         """Return a store of the watermark when one is due and none is under way."""
-        return self._commit_or_ask() if self._is_commit_due() else None
+        return self._commit_or_ask() if self.commits.is_due else None
+
+    def write_letter(self, lane: TenantLane, delivery: Delivery, decision: Decision, error: Exception) -> None:
+        """A delivery has failed for good; its lane waits until it stands in the journal."""
+        self.letters.fail(lane, delivery, decision, error)
+
+    def let_go(self, letter: PendingLetter) -> None:
+        """A letter stands in the journal: its lane goes on, without what must follow it."""
+        if letter.lane is None or self.commits.lost:
+            return
+        for each in self.runner.let_go(letter.lane, tenant_id=letter.delivery.tenant_id if letter.parks else None):
+            if each.redriving is not None:
+                each.redriving.end(NotRun())
+            else:
+                self.letters.parking.follow(each)
+        self.letters.look()
+        self.runner.kick()
+
+    def run_live(self, deliveries: list[Delivery]) -> None:
+        """Put deliveries into their lanes."""
+        for each in deliveries:
+            self.runner.add(each)
+        self.runner.kick()
+
+    def is_polled(self, offset: int) -> bool:
+        """Whether every event up to an offset is in its lane, or was."""
+        return offset < self.intake.next_offset
+
+    async def until_polled(self, offset: int) -> None:
+        """Return when is_polled(), or nothing is polled any more."""
+        while self._polling and not self.is_polled(offset):
+            self._polled.clear()
+            await self._polled.wait()
+
+    async def until_letters_are_read_back(self) -> None:
+        """Return when no letter is under way, and what is free again is in its lane."""
+        await self.letters.read_back()
+
+    def degraded(self) -> Iterator[str]:
+        """Say what somebody should look at."""
+        services, began_at = self.services, self.tenure.began_at
+        age = 0.0 if began_at is None else services.clock() - began_at
+        yield from partition_health.out_of_reach(self.journal, waiting=self.letters.parking.waiting)
+        yield from partition_health.paused(self.commits.watermark, self.intake, self.runner)
+        yield from partition_health.parked(self.journal.journal, now=services.now())
+        yield from partition_health.limited(self.letters.parking)
+        yield from partition_health.foreign_types(
+            self.journal, handled_types=services.handled_types, member=services.member, age=age
+        )
+
+    def unhealthy(self) -> Iterator[str]:
+        """Say what does not end, and what is lost or left."""
+        yield from partition_health.stuck(self.runner, now=self.services.clock())
+        yield from partition_health.lost_or_left(self.journal, self.letters.parking)
+
+    # Its life
 
     async def run(self) -> None:
-        """Consume until told to end.
+        """Take over, then consume until told to end.
 
         Raises what its failure policy makes of a handler's error, DecodeError, OffsetOutOfRangeError, and connector
         errors that no repetition mends. Everything handled before is committed first, where the server still takes it.
         """
         try:
-            if self.services.deduplicate:
-                self._known = await self._seeded()
-            await self._consume()
-        except (DecodeError, OffsetOutOfRangeError) as error:
+            self._begin(self._keep_claimed())
+            if await self._take_over():
+                self._begin(self.letters.run())
+                self._begin(self.redriver.run())
+                if self.services.deduplicate:
+                    self.intake.known = await self._seeded()
+                await self._consume()
+        except OvertakenError:
+            self._overtaken()
+        except OffsetOutOfRangeError as error:
             self._failure = error
             self.hand_over()  # what came before it is finished
         except ConnectorError as error:
             self.fail(error)
         except asyncio.CancelledError:
-            self._lost = True
+            self.commits.lost = True
             raise
         finally:
             await self._end()
@@ -152,163 +262,64 @@ class PartitionConsumer:
 
     async def commit_if_due(self) -> None:
         """Store the watermark when it is time to and no store is under way. Raises ConnectorError."""
-        if self._is_commit_due():
-            await self.commit()
+        if self.commits.is_due:
+            await self.commits.store()
 
-    def _next_store_at(self) -> int:
-        stored = self.watermark.stored
-        return (-1 if stored is None else stored) + self.services.config.commit_every
+    async def _take_over(self) -> bool:
+        """Claim the partition and fold its journal; False when it is to be given back before that is done."""
+        start = await self.tenure.take_over()
+        if start is None:
+            return False
+        after = self.intake.next_offset - 1
+        if start > after:  # the group's offset is behind what an earlier owner had committed
+            await check_within_log(self.member.subscriber, Position(self.services.topic, self.partition_id, start))
+            self.commits.watermark.skip(start)
+            after = start
+        lettered = frozenset(each.offset for each in self.journal.journal.snapshot().letters if each.offset > after)
+        self.intake.start_after(after, lettered=lettered)
+        self.letters.begin()
+        return True
 
-    def _is_commit_due(self) -> bool:
-        return not self._storing.locked() and self._commit_pace.is_due(self.watermark.unstored, self.services.clock())
-
-    async def commit(self) -> None:
-        """Store the watermark, one store at a time. Raises ConnectorError."""
-        async with self._storing:
-            offset = self.watermark.to_store
-            if offset is None or self._lost or self.frozen:
-                return
-            await self.member.subscriber.commit(self.partition_id, offset=offset)
-            self.watermark.store(offset)
-            self._commit_pace.committed(self.services.clock())
-            self._store_at, self.enough_settled = self._next_store_at(), False
-            self.services.statistics.commits += 1
-
-    async def store_again(self) -> bool:
-        """Store what is stored already, or what may be for the first time; False when the server refuses.
-
-        Raises ConnectorError when it cannot be told.
-        """
-        async with self._storing:
-            offset = self.watermark.stored if self.watermark.stored is not None else self.watermark.settled
-            if offset is None:
-                return True
-            try:
-                await self.member.subscriber.commit(self.partition_id, offset=offset)
-            except NotAssignedError:
-                return False
-            if self.watermark.stored is None:
-                self.watermark.store(offset)
-            return True
-
-    async def is_still_ours(self) -> bool:
-        """Whether nobody else committed since we did. Raises ConnectorError when it cannot be told."""
-        async with self._storing:
-            return is_still_ours(
-                stored=self.watermark.stored, found=await self.member.subscriber.committed(self.partition_id)
-            )
-
-    def degraded(self) -> Iterator[str]:
-        """Say what holds the partition, when nothing more may be done above it."""
-        if self._full:
-            held = self.runner.holding(self.watermark.oldest_open)
-            whose = "" if held is None else f": tenant {held.opened.tenant_id}, event {held.opened.id}"
-            yield (
-                f"{self.services.group}/{self.services.topic}/{self.partition_id}: paused, {self.watermark.ahead}"
-                f" events wait for offset {self.watermark.oldest_open}{whose}"
-            )
-
-    def unhealthy(self, now: float) -> Iterator[str]:
-        """Say which deliveries do not end."""
-        for each in self.runner.stuck(now):
-            yield (
-                f"{self.services.group}/{self.services.topic}/{self.partition_id}: event {each.opened.id} of tenant"
-                f" {each.opened.tenant_id} has not ended for {now - each.started_at:.0f} s"
-            )
+    async def _keep_claimed(self) -> None:
+        """Claim anew under each new generation."""
+        while True:
+            await self.tenure.renewed()
+            self.member.ask()
+            self.changed()
 
     async def _consume(self) -> None:
         while self._polling:
             self._wakeup.clear()
-            room = self._room()
+            room = self.intake.room()
             if room <= 0:
                 await self._wakeup.wait()
                 continue
             messages = await self._poll(room)
             if self._is_stopped():
                 return  # what was not begun is left to whoever comes next
-            for message in messages:
-                self._take_in(message)
-            self.runner.kick()
-            await self._pause(self._poll_pace.polled(messages), after=messages)
+            delay = self.intake.polled(messages)
+            self._polled.set()
+            await self._pause(delay, after=messages)
 
     def _is_stopped(self) -> bool:
         return not self._delivering
 
-    def _room(self) -> int:
-        """How many messages may be polled now: none while half of the prefetched ones wait, so that polls stay big."""
-        config, watermark = self.services.config, self.watermark
-        self._full = watermark.ahead >= config.max_ahead or watermark.ahead_bytes >= config.max_ahead_bytes
-        if self._full or self.services.pauses.everything:
-            return 0
-        waiting = self.runner.lanes.runnable
-        if waiting * 2 > config.max_prefetch:
-            return 0
-        return min(self._poll_pace.count, config.max_prefetch - waiting, config.max_ahead - watermark.ahead)
-
     async def _poll(self, count: int) -> Sequence[ReceivedMessage]:
         try:
-            messages = await self.member.subscriber.poll(self.partition_id, offset=self.next_offset, max_messages=count)
+            return await self.member.subscriber.poll(
+                self.partition_id, offset=self.intake.next_offset, max_messages=count
+            )
         except ConnectorError as error:
             if not is_transient(error):
                 raise
             await self.member.next_answer()
             return ()
-        if messages:
-            self._check_gap(messages[0].offset)
-            self.services.statistics.polled += len(messages)
-        return messages
-
-    def _take_in(self, message: ReceivedMessage) -> None:
-        """Put a message into its lane; settle at once what is filtered, or came before."""
-        services, offset = self.services, message.offset
-        try:
-            opened = services.reader.open(message)
-        except DecodeError as error:
-            unreadable = at_position(Position(services.topic, self.partition_id, offset), error)
-            unreadable.add_note(
-                f"group {services.group}, topic {services.topic}, partition {self.partition_id}, offset {offset};"
-                " it was not committed and comes again"
-            )
-            raise unreadable from error
-        self.watermark.begin(offset, len(message.payload))
-        self.next_offset, self.exact = offset + 1, True
-        route = services.router(opened.event_type)
-        if route is None:
-            services.statistics.filtered += 1
-        elif self._known is not None and not self._known.is_new(message.id):
-            services.statistics.duplicates += 1
-        else:
-            lane = opened.tenant_id.int if services.ordering is Ordering.TENANT else None
-            self.runner.lanes.add(
-                lane, Delivery(offset=offset, stored_at=message.timestamp, opened=opened, route=route)
-            )
-            return
-        self.watermark.settle(offset)
-
-    def _check_gap(self, found: int) -> None:
-        if found <= self.next_offset or not self.exact:
-            return
-        services = self.services
-        services.statistics.gaps += 1
-        error = OffsetOutOfRangeError(
-            f"group {services.group}, topic {services.topic}, partition {self.partition_id}: the events from offset"
-            f" {self.next_offset} to {found - 1} are gone, removed by retention before they were handled; accept the"
-            " loss with on_gap='continue', and let retention keep events longer than the group may stand still",
-            topic=services.topic,
-            partition_id=self.partition_id,
-            expected=self.next_offset,
-            found=found,
-        )
-        if services.on_gap is OnGap.STOP:
-            raise error
-        log.error("gap_accepted", group=services.group, error=str(error))
 
     async def _seeded(self) -> Deduplication:
-        while self._polling and self.watermark.stored is not None:
+        settled = self.commits.watermark.settled
+        while self._polling and settled is not None:
             try:
-                return Deduplication(
-                    await recent_ids(self.member.subscriber, self.partition_id, committed=self.watermark.stored)
-                )
+                return Deduplication(await recent_ids(self.member.subscriber, self.partition_id, committed=settled))
             except ConnectorError as error:
                 if not is_transient(error):
                     raise
@@ -338,46 +349,99 @@ class PartitionConsumer:
             except TimeoutError:
                 return
 
+    # Its end
+
     async def _end(self) -> None:
         """Let run what was polled, within the drain timeout; commit; forget the rest."""
+        self.hand_over()
         try:
-            if not self._lost:
+            if not self.commits.lost:
                 await self._drained()
                 self.runner.end()
         finally:
             self._delivering = False
-            if not self.runner.is_idle or self._lost:
+            if not self.runner.is_idle or self.commits.lost:
                 self.runner.give_up()
-            await self.runner.ended()
-        # Not when it was lost: the partition is another's, whose offset must not go back.
-        if not self._lost:
-            await self._commit_at_end()
+            try:
+                await self.runner.ended()
+            finally:
+                await self._leave()
+
+    async def _leave(self) -> None:
+        """No handler runs any more: commit, and give the partition to whoever comes next."""
+        try:
+            if not self.commits.lost:
+                await self._confirmed()
+                await self._commit_at_end()
+        finally:
+            for task in self._background:
+                task.cancel()
+            if self._background:
+                await asyncio.wait(self._background)
+            self.letters.end()
+            await self.journal.release(self.commits.watermark.stored)
+
+    def _is_drained(self) -> bool:
+        if self.commits.frozen or not self.letters.parking.is_idle or not self.redriver.is_idle:
+            return False
+        return self.runner.is_drained or (not self._delivering and self.runner.is_idle)
 
     async def _drained(self) -> None:
         try:
             async with asyncio.timeout(self.services.config.drain_timeout):
-                while not self.runner.is_drained and (self._delivering or not self.runner.is_idle):
+                while not self._is_drained():
                     self._wakeup.clear()
                     await self._wakeup.wait()
         except TimeoutError:
             log.warning("handlers_cancelled", group=self.services.group, partition_id=self.partition_id)
         except asyncio.CancelledError:
-            self._lost = True
+            self.commits.lost = True
             raise
         abandoned = sum(1 for _ in self.runner.lanes)
         if abandoned and self._delivering:
             self.services.statistics.abandoned_lanes += abandoned
             log.warning("lanes_abandoned", group=self.services.group, partition_id=self.partition_id, count=abandoned)
 
+    async def _confirmed(self) -> None:
+        """Ask who owned the partition until now, so that the last letters may be committed past."""
+        if not len(self.letters.confirmations):
+            return
+        self.asking()
+        try:
+            answer = await self.member.subscriber.assignment()
+        except ConnectorError as error:
+            log.warning("assignment_unknown", group=self.services.group, error=type(error).__name__)
+        else:
+            self.answered(answer.generation)
+
     async def _commit_at_end(self) -> None:
         try:
-            await self.commit()
+            await self.commits.store()
         except ConnectorError as error:
             come_again = CommitError(
-                f"partition {self.partition_id} of topic {self.services.topic}: {self.watermark.unstored} handled"
-                f" events were not committed and will come again: {error}"
+                f"partition {self.partition_id} of topic {self.services.topic}: {self.commits.watermark.unstored}"
+                f" handled events were not committed and will come again: {error}"
             )
             log.warning("commit_failed_at_end", group=self.services.group, error=str(come_again))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, OvertakenError):
+            self._overtaken()
+        elif isinstance(error, Exception):
+            self.fail(error)
+        self.changed()
+
+    def _overtaken(self) -> None:
+        if not self.commits.lost:
+            self.lose()
+            self.member.overtaken(self.partition_id)
 
 
 def is_transient(error: ConnectorError) -> bool:

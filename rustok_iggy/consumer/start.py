@@ -10,7 +10,7 @@ from rustok_iggy.consumer.deduplication import SEED, SEED_BYTES
 from rustok_iggy.consumer.pacing import MAX_POLL_MESSAGES, PollPace
 from rustok_iggy.consumer.subscription import Start
 from rustok_iggy.errors import OffsetOutOfRangeError
-from rustok_iggy_connector import MessageSubscriber, TopologyAdmin
+from rustok_iggy_connector import MessageSubscriber, Position, TopologyAdmin
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -63,6 +63,22 @@ async def starting_point(
         return StartingPoint(next_offset=0, stored=None)
     await subscriber.commit(partition_id, offset=first - 1)
     return StartingPoint(next_offset=first, stored=first - 1)
+
+
+async def check_within_log(subscriber: MessageSubscriber, position: Position) -> None:
+    """Raise OffsetOutOfRangeError when the log ends before a position up to which everything is said to be done.
+
+    The journal of dead letters outlives a topic that is deleted and made again. Raises connector errors.
+    """
+    if not await subscriber.poll(position.partition_id, offset=position.offset, max_messages=1):
+        raise OffsetOutOfRangeError(
+            f"topic {position.topic}, partition {position.partition_id}: the dead letters say that offset"
+            f" {position.offset} was committed, but the log ends before it: it was reset; use a new group",
+            topic=position.topic,
+            partition_id=position.partition_id,
+            expected=position.offset,
+            found=None,
+        )
 
 
 async def recent_ids(

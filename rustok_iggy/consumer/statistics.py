@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,9 @@ from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.breaker import CircuitBreaker
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
 from rustok_iggy.consumer.slots import Slots
-from rustok_iggy.consumer.subscription import OnGap, Ordering
+from rustok_iggy.consumer.source_journal import OpenJournal
+from rustok_iggy.consumer.subscription import OnGap, OnUndecodable, OnUnknown, Ordering
+from rustok_iggy.dead_letters.records import handled_types_digest
 
 LONGEST_WATCH_INTERVAL = 1.0
 WATCH_SHARE = 0.1
@@ -21,13 +24,21 @@ WATCH_SHARE = 0.1
 class ConsumerStatistics:
     """Messages since the start, of all groups together.
 
-    polled = handled + filtered + duplicates + what is in flight or given up. `retried` counts attempts after the first.
+    polled = handled + filtered + duplicates + letters + what is in flight or given up. `retried` counts attempts after
+    the first. A letter that is redriven is no new event: it counts in `redriven`, or `redrives_failed` each time.
     """
 
     polled: int = 0
     handled: int = 0
     filtered: int = 0
     duplicates: int = 0
+    letters: int = 0
+    """Events kept as dead letters: written here, or found in the journal when they came again."""
+    letters_without_tenant: int = 0
+    """Those among them that hold back nobody, because they could not be read: order is not kept there."""
+    redriven: int = 0
+    redrives_failed: int = 0
+    discarded: int = 0
     retried: int = 0
     timed_out: int = 0
     failed: int = 0
@@ -46,9 +57,19 @@ class Pauses:
     tenants: set[UUID] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class ParkedTenants:
+    """How many tenants of a group are parked, over all partitions of this member."""
+
+    tenants: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionServices:
-    """What every partition of a member uses. `chance` gives 0…1, for jitter."""
+    """What every partition of a member uses.
+
+    `chance` gives 0…1, for jitter; `now` µs since 1970 UTC; `member` names this member among all that ever were.
+    """
 
     group: str
     topic: str
@@ -60,10 +81,21 @@ class PartitionServices:
     clock: Callable[[], float]
     chance: Callable[[], float]
     slots: Slots[Any]
+    open_journal: OpenJournal
+    member: str
+    now: Callable[[], int] = lambda: time.time_ns() // 1000
+    parked: ParkedTenants = field(default_factory=ParkedTenants)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     pauses: Pauses = field(default_factory=Pauses)
     ordering: Ordering = Ordering.TENANT
     deduplicate: bool = True
+    undecodable: OnUndecodable = OnUndecodable.DEAD_LETTER
+    unknown: OnUnknown = OnUnknown.DEAD_LETTER
+
+    @property
+    def handled_types(self) -> str:
+        """The digest of what this group handles here, as its claims say it."""
+        return handled_types_digest(self.router.event_types)
 
     @property
     def watch_interval(self) -> float:

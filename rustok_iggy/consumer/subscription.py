@@ -14,7 +14,7 @@ from msgspec import Struct
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.config import MAX_NAME_BYTES
 from rustok_iggy.consumer.context import DeliveryContext
-from rustok_iggy.consumer.failure import FailurePolicy, Stop
+from rustok_iggy.consumer.failure import FailurePolicy, ParkTenant
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError
 from rustok_iggy.topology import Topic, topic_of
@@ -37,7 +37,21 @@ class OnGap(StrEnum):
     CONTINUE = "continue"
 
 
-SHARED = ("start", "on_gap", "ordering", "max_concurrency", "deduplicate")
+class OnUndecodable(StrEnum):
+    """What to do with bytes that are no event, and of which not even the tenant is known."""
+
+    DEAD_LETTER = "dead_letter"
+    STOP = "stop"
+
+
+class OnUnknown(StrEnum):
+    """What to do with an event of a type or version that no catalogue in use knows."""
+
+    SKIP = "skip"
+    DEAD_LETTER = "dead_letter"
+
+
+SHARED = ("start", "on_gap", "ordering", "max_concurrency", "deduplicate", "undecodable", "unknown")
 
 
 class Ordering(StrEnum):
@@ -62,7 +76,7 @@ class SubscribeOptions(TypedDict, total=False):
     on_gap: OnGap | str
     """What to do when events were removed before the group got to them; default stop."""
     on_failure: FailurePolicy
-    """What to do when a handler raises; default Stop()."""
+    """What to do when a handler fails for good; default ParkTenant()."""
     ordering: Ordering | str
     """tenant (default) or partition."""
     ack: Ack | str
@@ -74,6 +88,11 @@ class SubscribeOptions(TypedDict, total=False):
     consumer.handler_timeout."""
     deduplicate: bool
     """Pass over messages whose id came before; default True."""
+    undecodable: OnUndecodable | str
+    """What to do with bytes that are no event and name no tenant: dead_letter (default; nobody is held back) or stop.
+    With a tenant they are a failure of that tenant."""
+    unknown: OnUnknown | str
+    """What to do with event types and versions that the catalogue does not know: dead_letter (default) or skip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +105,14 @@ class Subscription:
     handler: Handler
     start: Start | datetime = Start.EARLIEST
     on_gap: OnGap = OnGap.STOP
-    on_failure: FailurePolicy = field(default_factory=Stop)
+    on_failure: FailurePolicy = field(default_factory=ParkTenant)
     ordering: Ordering = Ordering.TENANT
     ack: Ack = Ack.AUTO
     max_concurrency: int | None = None
     handler_timeout: float | None = None
     deduplicate: bool = True
+    undecodable: OnUndecodable = OnUndecodable.DEAD_LETTER
+    unknown: OnUnknown = OnUnknown.DEAD_LETTER
 
     @property
     def shared(self) -> tuple[object, ...]:
@@ -104,7 +125,14 @@ class Subscription:
         return getattr(self.handler, "__qualname__", type(self.handler).__qualname__)
 
 
-CHOICES: dict[str, type[StrEnum]] = {"start": Start, "on_gap": OnGap, "ordering": Ordering, "ack": Ack}
+CHOICES: dict[str, type[StrEnum]] = {
+    "start": Start,
+    "on_gap": OnGap,
+    "ordering": Ordering,
+    "ack": Ack,
+    "undecodable": OnUndecodable,
+    "unknown": OnUnknown,
+}
 _OTHER = {"start": " and no datetime"}
 
 
@@ -153,8 +181,8 @@ def _checked(options: SubscribeOptions, problems: list[str]) -> dict[str, Any]:
             given[name] = choices(value)
         else:
             problems.append(f"{name}: {value!r} is none of {', '.join(choices)}{_OTHER.get(name, '')}")
-    if not isinstance(given.get("on_failure", Stop()), FailurePolicy):
-        problems.append("on_failure: must be Block(...) or Stop(...)")
+    if not isinstance(given.get("on_failure", ParkTenant()), FailurePolicy):
+        problems.append("on_failure: must be ParkTenant(...), DeadLetter(...), Block(...) or Stop(...)")
     if given.get("max_concurrency", 1) < 1:
         problems.append("max_concurrency: must be at least 1")
     if given.get("handler_timeout", 0) < 0:

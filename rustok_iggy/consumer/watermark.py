@@ -43,6 +43,12 @@ class Watermark:
         """How many messages were begun above the watermark, ended or not: after a crash they may come again."""
         return len(self._begun)
 
+    def skip(self, offset: int) -> None:
+        """Begin behind an offset that is above what is stored: everything up to it was settled before."""
+        assert not self._begun, "skipped what was begun"
+        assert self.settled is None or offset > self.settled, "skipped back"
+        self.settled = offset
+
     def begin(self, offset: int, size: int = 0) -> None:
         """Begin a delivery of `size` bytes. Offsets come in ascending order."""
         assert not self._begun or offset > self._begun[-1], "a delivery below one that was begun before"

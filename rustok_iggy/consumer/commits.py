@@ -1,0 +1,87 @@
+"""Stores the watermark of one partition, one store at a time, as long as the partition is known to be ours."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rustok_iggy.consumer.assignment import is_still_ours
+from rustok_iggy.consumer.pacing import CommitPace
+from rustok_iggy.consumer.statistics import PartitionServices
+from rustok_iggy.consumer.watermark import Watermark
+from rustok_iggy_connector import MessageSubscriber, NotAssignedError
+
+
+class Commits:
+    """The watermark, and what the server has of it. Two stores in flight could move the offset back."""
+
+    def __init__(self, services: PartitionServices, subscriber: MessageSubscriber, *, partition_id: int) -> None:
+        config = services.config
+        self._services = services
+        self._subscriber = subscriber
+        self._partition_id = partition_id
+        self._storing = asyncio.Lock()
+        self._pace = CommitPace(every=config.commit_every, interval=config.commit_interval, now=services.clock())
+        self.frozen = False
+        """Ownership may have gone away and come back: commit nothing until that is known."""
+        self.lost = False
+        """The partition is another's, whose offset must not go back."""
+        self.start(Watermark(None))
+
+    def start(self, watermark: Watermark) -> None:
+        """Begin with a watermark."""
+        self.watermark = watermark
+        self._expect()
+
+    def settle(self, offset: int) -> None:
+        """An event is done."""
+        self.watermark.settle(offset)
+        settled = self.watermark.settled
+        if settled is not None and settled >= self._store_at:
+            self.enough_settled = True
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to store, and no store is under way."""
+        return not self._storing.locked() and self._pace.is_due(self.watermark.unstored, self._services.clock())
+
+    async def store(self) -> None:
+        """Store the watermark. Raises ConnectorError."""
+        async with self._storing:
+            offset = self.watermark.to_store
+            if offset is None or self.lost or self.frozen:
+                return
+            await self._subscriber.commit(self._partition_id, offset=offset)
+            self.watermark.store(offset)
+            self._pace.committed(self._services.clock())
+            self._expect()
+            self._services.statistics.commits += 1
+
+    async def store_again(self) -> bool:
+        """Store what is stored already, or what may be for the first time; False when the server refuses.
+
+        Raises ConnectorError when it cannot be told.
+        """
+        async with self._storing:
+            offset = self.watermark.stored if self.watermark.stored is not None else self.watermark.settled
+            if offset is None:
+                return True
+            try:
+                await self._subscriber.commit(self._partition_id, offset=offset)
+            except NotAssignedError:
+                return False
+            if self.watermark.stored is None:
+                self.watermark.store(offset)
+            return True
+
+    async def is_still_ours(self) -> bool:
+        """Whether nobody else committed since we did. Raises ConnectorError when it cannot be told."""
+        async with self._storing:
+            return is_still_ours(
+                stored=self.watermark.stored, found=await self._subscriber.committed(self._partition_id)
+            )
+
+    def _expect(self) -> None:
+        stored = self.watermark.stored
+        self._store_at = (-1 if stored is None else stored) + self._services.config.commit_every
+        self.enough_settled = False
+        """Whether the watermark should be stored because of how many events are settled."""

@@ -1,0 +1,107 @@
+"""Hands deliveries to their handlers: time limits, cancellations, and what does not count as success."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import structlog
+from msgspec import Struct
+
+from rustok_iggy.consumer.context import DeliveryContext
+from rustok_iggy.consumer.delivery import Delivery, at_position
+from rustok_iggy.consumer.statistics import PartitionServices
+from rustok_iggy.errors import ConsumerError, DecodeError, SerializationError
+from rustok_iggy_connector import Position
+
+log = structlog.get_logger(__name__)
+
+
+class Unread(Struct, frozen=True):
+    """The event could not be decoded, and its handler never saw it."""
+
+    error: SerializationError
+
+
+class Handling:
+    """What of one partition is being handled now, each in a task of its lane runner."""
+
+    def __init__(self, services: PartitionServices, partition_id: int) -> None:
+        self._services = services
+        self._partition_id = partition_id
+        self._running: dict[asyncio.Task[None], Delivery] = {}
+
+    @property
+    def running(self) -> Iterator[Delivery]:
+        """Deliveries whose handlers have not ended."""
+        yield from self._running.values()
+
+    async def run(
+        self, delivery: Delivery, context: DeliveryContext, task: asyncio.Task[None]
+    ) -> Exception | Unread | None:
+        """Return how a delivery failed, None when it succeeded. Raises CancelledError when `task` was cancelled."""
+        self._running[task] = delivery
+        try:
+            try:
+                envelope = delivery.opened.decode()
+            except SerializationError as error:
+                return Unread(self._located(delivery, error))
+            await delivery.route.run(envelope, context)
+        except asyncio.CancelledError:
+            if delivery.timed_out and task.uncancel() == 0:
+                delivery.timed_out = False
+                return self._timeout(delivery)
+            if task.cancelling():
+                raise
+            # Nobody cancelled this task: a handler let a cancellation of its own escape, which is no success.
+            return ConsumerError("a handler raised CancelledError")
+        except Exception as error:  # noqa: BLE001 - user code; what it raises is decided upon
+            return error
+        else:
+            if not delivery.timed_out:
+                return None
+            delivery.timed_out = False  # the handler swallowed its cancellation, which is no success either
+            task.uncancel()
+            return self._timeout(delivery)
+        finally:
+            del self._running[task]
+
+    def watch(self, now: float) -> None:
+        """Cancel handlers that run too long; log those that run long."""
+        for task, delivery in tuple(self._running.items()):
+            seconds, limit = now - delivery.started_at, delivery.route.timeout
+            if limit and seconds >= limit and not delivery.timed_out:
+                delivery.timed_out = True
+                self._services.statistics.timed_out += 1
+                task.cancel()
+            elif seconds >= self._services.config.slow_handler_after and not delivery.is_slow:
+                delivery.is_slow = True
+                log.warning("handler_slow", **self.ids(delivery), seconds=round(seconds, 1))
+
+    def ids(self, delivery: Delivery) -> dict[str, object]:
+        """What logs say of a delivery."""
+        return {
+            "group": self._services.group,
+            **self._position(delivery)._asdict(),
+            "event_id": str(delivery.opened.id),
+            "attempt": delivery.attempt,
+        }
+
+    def where(self, delivery: Delivery) -> str:
+        """The same in words, and what becomes of an event that was not settled."""
+        topic, partition_id, offset = self._position(delivery)
+        return (
+            f"group {self._services.group}, topic {topic}, partition {partition_id}, offset {offset};"
+            " it was not committed and comes again"
+        )
+
+    def _position(self, delivery: Delivery) -> Position:
+        return Position(self._services.topic, self._partition_id, delivery.offset)
+
+    def _located(self, delivery: Delivery, error: SerializationError) -> SerializationError:
+        if isinstance(error, DecodeError) and not delivery.is_unreadable:
+            return at_position(self._position(delivery), error)
+        return error
+
+    def _timeout(self, delivery: Delivery) -> Exception:
+        return TimeoutError(f"the handler ran longer than {delivery.route.timeout:g} s")

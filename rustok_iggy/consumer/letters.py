@@ -1,0 +1,182 @@
+"""Writes the letters of one partition, one batch at a time, and says when their offsets may be committed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from rustok_iggy.consumer.confirmations import Confirmations
+from rustok_iggy.consumer.delivery import Delivery
+from rustok_iggy.consumer.failure import Decision
+from rustok_iggy.consumer.letter_records import failure_of, letter_record
+from rustok_iggy.consumer.parking import MAX_PARKED_TENANTS, Parking, PendingLetter, TenantLane
+from rustok_iggy.consumer.source_journal import Drafted, RecordDraft, SourceJournal
+from rustok_iggy.consumer.statistics import PartitionServices
+from rustok_iggy.dead_letters.layout import Original, encode_original
+from rustok_iggy.dead_letters.records import Cause, Epoch
+from rustok_iggy.errors import DeadLetterError
+
+log = structlog.get_logger(__name__)
+
+ENOUGH_TO_ASK = 256
+"""Letters read back after which the server is asked at once who owns what, instead of at the next heartbeat: their
+offsets hold the watermark until then."""
+MICROSECONDS = 1_000_000
+
+
+class Holder(Protocol):
+    """What the letters' writer asks of the partition it works for."""
+
+    def let_go(self, letter: PendingLetter) -> None:
+        """A letter of its own stands in the journal: its lane goes on."""
+        ...
+
+    def run_live(self, deliveries: list[Delivery]) -> None:
+        """Put events into their lanes that nothing holds back any more."""
+        ...
+
+    def ask(self) -> None:
+        """Ask soon who owns what."""
+        ...
+
+    def changed(self) -> None:
+        """There may be room for more, or nothing is under way any more."""
+        ...
+
+
+class LetterWriter:
+    """From failed deliveries to letters that were read back. Call begin() once the journal was gained."""
+
+    def __init__(self, services: PartitionServices, holder: Holder, journal: SourceJournal) -> None:
+        self._services = services
+        self._holder = holder
+        self._journal = journal
+        self._wakeup = asyncio.Event()
+        self.parking = Parking(journal.journal)
+        self.confirmations = Confirmations()
+        self._counted = 0
+        self._begun = 0
+        self._ended = 0
+        self._batch_ended = asyncio.Event()
+
+    def begin(self) -> None:
+        """Look at the journal, which was folded."""
+        self.parking = Parking(self._journal.journal)
+        self._count()
+
+    def end(self) -> None:
+        """The partition is given back: its tenants count no more."""
+        self._services.parked.tenants -= self._counted
+        self._counted = 0
+
+    def fail(self, lane: TenantLane, delivery: Delivery, decision: Decision, error: Exception) -> None:
+        """Write a letter; `lane` waits for it."""
+        now, tenant_known = self._services.now(), delivery.tenant_id is not None
+        self.parking.add(
+            PendingLetter(
+                delivery=delivery,
+                cause=decision.cause,
+                parks=decision.parks and tenant_known,
+                failure=failure_of(delivery, error),
+                first_failed_at=now - round((self._services.clock() - delivery.first_failed_at) * MICROSECONDS),
+                last_failed_at=now,
+                lane=lane,
+            )
+        )
+        self._wakeup.set()
+
+    def look(self) -> None:
+        """There may be something to write."""
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        """Write what there is, until cancelled. Raises OvertakenError."""
+        while True:
+            self._wakeup.clear()
+            self.release()
+            room = MAX_PARKED_TENANTS - self._services.parked.tenants
+            batch = self.parking.take(tenants_left=room, now=self._services.now())
+            if not batch:
+                self._holder.changed()
+                await self._wakeup.wait()
+                continue
+            self._begun += 1
+            await self._write(batch)
+            self._ended += 1
+            self._batch_ended.set()
+
+    async def read_back(self) -> None:
+        """Return when what is under way was read back, and events that nothing holds back any more run live."""
+        under_way = self._begun
+        while self._ended < under_way:
+            self._batch_ended.clear()
+            await self._batch_ended.wait()
+        self.release()
+
+    def release(self) -> None:
+        """Look at the journal anew; events that nothing holds back any more run live."""
+        released = list(self.parking.released())
+        self._count()
+        if released:
+            self._holder.run_live(released)
+
+    def answered(self, generation: int) -> list[int]:
+        """Return the offsets that are settled since the server said who owns what."""
+        return self.confirmations.answered(generation=generation, claimed=self._journal.claim_generation)
+
+    async def _write(self, batch: list[PendingLetter]) -> None:
+        written = batch
+        try:
+            await self._journal.write(*map(self._draft, batch))
+        except DeadLetterError as error:
+            written = await self._write_each(batch) if len(batch) > 1 else []
+            if not written:
+                self._refuse(batch[0], error)
+        self.parking.written()
+        self._kept(written)
+
+    async def _write_each(self, batch: list[PendingLetter]) -> list[PendingLetter]:
+        """One of them cannot be written: find out which."""
+        written = []
+        for letter in batch:
+            try:
+                await self._journal.write(self._draft(letter))
+            except DeadLetterError as error:
+                self._refuse(letter, error)
+            else:
+                written.append(letter)
+        return written
+
+    def _refuse(self, letter: PendingLetter, error: DeadLetterError) -> None:
+        log.error("letter_refused", group=self._services.group, offset=letter.delivery.offset, error=str(error))
+        self.parking.refuse(letter, str(error))
+
+    def _kept(self, letters: list[PendingLetter]) -> None:
+        self._services.statistics.letters += len(letters)
+        self._count()
+        self.confirmations.read_back(*[letter.delivery.offset for letter in letters])
+        for letter in letters:
+            if letter.cause is Cause.UNDECODABLE and letter.delivery.tenant_id is None:
+                self._services.statistics.letters_without_tenant += 1
+            if letter.lane is not None:
+                self._holder.let_go(letter)
+        if len(self.confirmations) >= ENOUGH_TO_ASK:
+            self._holder.ask()
+        self._holder.changed()
+
+    def _count(self) -> None:
+        parked = self.parking.parked
+        self._services.parked.tenants += parked - self._counted
+        self._counted = parked
+
+    def _draft(self, letter: PendingLetter) -> RecordDraft:
+        body = encode_original(
+            Original(headers=letter.delivery.message.headers, payload=letter.delivery.message.payload)
+        )
+
+        def draft(epoch: Epoch) -> Drafted:
+            return letter_record(letter, epoch, self._journal.journal.source), body
+
+        return draft

@@ -1,0 +1,86 @@
+"""What somebody should look at in one partition, in words. Decides only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rustok_iggy.consumer.intake import Intake
+from rustok_iggy.consumer.lane_runner import LaneRunner
+from rustok_iggy.consumer.parking import MAX_PARKED_LETTERS, MAX_PARKED_TENANTS, Parking
+from rustok_iggy.consumer.source_journal import SourceJournal
+from rustok_iggy.consumer.watermark import Watermark
+from rustok_iggy.dead_letters.journal import Journal
+
+FOREIGN_TYPES_SHOWN = 600.0
+"""Seconds after a take-over for which the owner before is named, if it handled other event types: longer than a
+deployment that adds one takes, in which that is no mistake."""
+MICROSECONDS = 1_000_000
+
+
+def paused(watermark: Watermark, intake: Intake, runner: LaneRunner) -> Iterator[str]:
+    """Say what holds the partition, when nothing more may be done above it."""
+    if intake.is_full:
+        held = runner.holding(watermark.oldest_open)
+        whose = "" if held is None else f": tenant {held.opened.tenant_id}, event {held.opened.id}"
+        yield f"paused, {watermark.ahead} events wait for offset {watermark.oldest_open}{whose}"
+
+
+def stuck(runner: LaneRunner, *, now: float) -> Iterator[str]:
+    """Say which deliveries do not end."""
+    for each in runner.stuck(now):
+        yield (
+            f"event {each.opened.id} of tenant {each.opened.tenant_id} has not ended for {now - each.started_at:.0f} s"
+        )
+
+
+def parked(journal: Journal, *, now: int) -> Iterator[str]:
+    """Say how many tenants are held back, since when, and what was asked for. `now` in µs since 1970 UTC."""
+    tenants = journal.parked_tenants
+    if tenants:
+        firsts = [journal.letter(offset) for offset in map(journal.parked_from, tenants) if offset is not None]
+        oldest = min((letter.first_failed_at for letter in firsts if letter is not None), default=now)
+        yield f"{len(tenants)} tenants are parked, for up to {max(0, now - oldest) / MICROSECONDS:.0f} s: redrive or discard"
+    if journal.requests:
+        yield f"{len(journal.requests)} requests on dead letters are open"
+
+
+def limited(parking: Parking) -> Iterator[str]:
+    """Say which tenants can have no more letters, and what to do."""
+    for tenant in sorted(parking.full):
+        yield (
+            f"tenant {tenant} has {MAX_PARKED_LETTERS} dead letters, and its events wait in the topic, which pauses the"
+            " partition: redrive or discard them"
+        )
+    if parking.no_room:
+        yield (
+            f"{MAX_PARKED_TENANTS} tenants are parked, and {len(parking.no_room)} more wait with what they failed at:"
+            " redrive or discard letters"
+        )
+
+
+def out_of_reach(journal: SourceJournal, *, waiting: int) -> Iterator[str]:
+    """Say that the dead-letter topic does not answer."""
+    if journal.trouble is not None:
+        what = f"{waiting} events wait to be kept" if waiting else "nothing can be kept or taken over"
+        yield f"the dead-letter topic cannot be used ({type(journal.trouble).__name__}): {what}"
+
+
+def foreign_types(journal: SourceJournal, *, handled_types: str, member: str, age: float) -> Iterator[str]:
+    """Say that another service may share the group's name: each would skip the other's events."""
+    before = journal.predecessor
+    if before is not None and before.handled_types != handled_types and age < FOREIGN_TYPES_SHOWN:
+        yield (
+            f"{before.epoch.member} had the partition before {member} and handles other event types: services that share"
+            " a group's name skip each other's events"
+        )
+
+
+def lost_or_left(journal: SourceJournal, parking: Parking) -> Iterator[str]:
+    """Say what of dead letters is gone, or cannot become one."""
+    if journal.letters_expired:
+        yield "letters expired: the server deleted records of the dead-letter topic that were still needed"
+    for each in parking.refused:
+        yield (
+            f"the event at offset {each.delivery.offset} with {len(each.delivery.message.payload)} bytes is too big for a"
+            f" dead letter and stays in the topic: {each.reason}"
+        )

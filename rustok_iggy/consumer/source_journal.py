@@ -1,0 +1,85 @@
+"""What the consumer asks of the dead-letter journal of one partition: dead_letters/owner.py does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from rustok_iggy.dead_letters.journal import Journal, Verdict
+from rustok_iggy.dead_letters.layout import Original
+from rustok_iggy.dead_letters.records import AnyRecord, Epoch, Letter, Source
+from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter
+from rustok_iggy_connector import ConnectorError
+
+Drafted: TypeAlias = AnyRecord | tuple[AnyRecord, bytes]
+"""A record, or a record and its body."""
+RecordDraft = Callable[[Epoch], Drafted]
+"""Makes a record under the epoch it is written in."""
+
+
+class SourceJournal(Protocol):
+    """The owner's hand on the journal of one source partition.
+
+    Calls repeat by themselves while the server is away; they raise OvertakenError when the partition is another's.
+    """
+
+    @property
+    def journal(self) -> Journal:
+        """As read back from the server."""
+        ...
+
+    @property
+    def claim_generation(self) -> int:
+        """That of our last claim that was read back."""
+        ...
+
+    @property
+    def predecessor(self) -> ClaimInForce | None:
+        """The claim before ours."""
+        ...
+
+    @property
+    def letters_expired(self) -> bool:
+        """Whether the server deleted records that were still needed."""
+        ...
+
+    @property
+    def trouble(self) -> ConnectorError | None:
+        """What keeps a call from going on."""
+        ...
+
+    async def gain(self, *, epoch: Epoch, committed: int) -> int:
+        """Claim, wait for the owner before, fold; return the offset after which delivery begins."""
+        ...
+
+    async def renew(self, *, epoch: Epoch, committed: int) -> None:
+        """Claim again, under a new generation."""
+        ...
+
+    async def catch_up(self) -> bool:
+        """Fold what is new; whether something of this source changed."""
+        ...
+
+    async def write(self, *records: RecordDraft) -> list[Verdict]:
+        """Append as one, and read back. Raises DeadLetterError, and nothing is written, when a record is too big."""
+        ...
+
+    async def body(self, letter: FoldedLetter) -> tuple[Letter, Original]:
+        """Read a letter's record and its original message."""
+        ...
+
+    async def keep_start(self, committed: int | None = None) -> None:
+        """Keep what a fold needs from being deleted."""
+        ...
+
+    async def release(self, committed: int | None = None) -> None:
+        """Say that nothing of the partition runs here any more. Never raises."""
+        ...
+
+    def abandon(self) -> None:
+        """Write nothing more but the release."""
+        ...
+
+
+OpenJournal = Callable[[Source, str], SourceJournal]
+"""Opens the journal of a source, for a member that handles event types of this digest."""

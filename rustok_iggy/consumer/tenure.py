@@ -1,0 +1,88 @@
+"""Under which claim a partition is ours: taken over once, claimed anew under each new generation of the group."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rustok_iggy.consumer.commits import Commits
+from rustok_iggy.consumer.source_journal import SourceJournal
+from rustok_iggy.consumer.statistics import PartitionServices
+from rustok_iggy.dead_letters.records import NOTHING_COMMITTED, Epoch
+
+
+class Tenure:
+    """The claims of one partition's owner. `generation` is that of the group when ownership was last looked at."""
+
+    def __init__(
+        self,
+        services: PartitionServices,
+        journal: SourceJournal,
+        commits: Commits,
+        *,
+        group_id: int,
+        generation: int,
+    ) -> None:
+        self._services = services
+        self._journal = journal
+        self._commits = commits
+        self._group_id = group_id
+        self._newest = generation
+        self._gaining: asyncio.Task[int] | None = None
+        self._renewal = asyncio.Event()
+        self._over = False
+        self.generation = generation
+        self.began_at: float | None = None
+        """When the partition was taken over, by the consumer's clock; None before."""
+
+    def freeze(self, generation: int) -> None:
+        """Ownership may have gone away and come back: commit nothing until renew() has claimed it again."""
+        self._commits.frozen = True
+        self._newest = generation
+
+    def renew(self, generation: int) -> None:
+        """It is still ours, under another generation: claim it again, then commit again."""
+        self.generation = generation
+        self._renewal.set()
+
+    def end(self) -> None:
+        """The partition is given back: take it over no more."""
+        self._over = True
+        if self._gaining is not None:
+            self._gaining.cancel()
+
+    async def take_over(self) -> int | None:
+        """Claim, wait for the owner before, fold the journal; return the offset to begin after, None after end().
+
+        Raises OvertakenError.
+        """
+        if self._over:
+            return None
+        gaining = self._gaining = asyncio.create_task(
+            self._journal.gain(epoch=self._epoch(), committed=self._committed())
+        )
+        try:
+            start = await gaining
+        except asyncio.CancelledError:
+            if not self._over:
+                gaining.cancel()
+                raise
+            return None
+        finally:
+            self._gaining = None
+        self.began_at = self._services.clock()
+        return None if self._over else start
+
+    async def renewed(self) -> None:
+        """Claim it again when renew() was called. Raises OvertakenError."""
+        await self._renewal.wait()
+        self._renewal.clear()
+        await self._journal.renew(epoch=self._epoch(), committed=self._committed())
+        if self._journal.claim_generation == self._newest:
+            self._commits.frozen = False
+
+    def _epoch(self) -> Epoch:
+        return Epoch(group_id=self._group_id, generation=self.generation, member=self._services.member)
+
+    def _committed(self) -> int:
+        stored = self._commits.watermark.stored
+        return NOTHING_COMMITTED if stored is None else stored
