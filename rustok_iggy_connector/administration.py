@@ -6,7 +6,7 @@ from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.connector import TopologyAdmin
 from rustok_iggy_connector.errors import InvalidRequestError, NotFoundError, UnsupportedOptionError
 from rustok_iggy_connector.models import CommittedOffset, GroupInfo, StreamInfo, TopicInfo, TopicSpec
-from rustok_iggy_connector.names import check_names, group_of, topic_of
+from rustok_iggy_connector.names import check_names, group_of, partition_of, topic_of
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.topic_options import (
     durability_in_force,
@@ -64,6 +64,41 @@ class SessionAdmin(TopologyAdmin):
     async def committed_offsets(self, *, stream: str, topic: str, group: str) -> dict[int, CommittedOffset]:
         check_names(stream=stream, topic=topic, group=group)
         return await self._session.run(lambda client: _committed_offsets(client, stream, topic, group))
+
+    async def reader_offset(
+        self, *, stream: str, topic: str, partition_id: int, consumer: str
+    ) -> CommittedOffset | None:
+        check_names(stream=stream, topic=topic, consumer=consumer)
+        request = offsets.GetOffset(
+            consumer=Consumer(ConsumerKind.SINGLE, consumer), stream=stream, topic=topic, partition_id=partition_id
+        )
+        subject = partition_of(stream, topic, partition_id)
+        found = await self._session.run(lambda client: client.ask(request, offsets.OffsetInfo, subject=subject))
+        return None if found is None else CommittedOffset(committed=found.stored_offset, current=found.current_offset)
+
+    async def store_reader_offset(
+        self, *, stream: str, topic: str, partition_id: int, consumer: str, offset: int
+    ) -> None:
+        check_names(stream=stream, topic=topic, consumer=consumer)
+        if offset < 0:
+            raise InvalidRequestError(f"offset {offset} for consumer {consumer!r}: offsets start at 0")
+        request = offsets.StoreOffset(
+            consumer=Consumer(ConsumerKind.SINGLE, consumer),
+            stream=stream,
+            topic=topic,
+            partition_id=partition_id,
+            offset=offset,
+        )
+        subject = partition_of(stream, topic, partition_id)
+        await self._session.run(lambda client: client.request(request, subject=subject))
+
+    async def delete_reader_offset(self, *, stream: str, topic: str, partition_id: int, consumer: str) -> None:
+        check_names(stream=stream, topic=topic, consumer=consumer)
+        request = offsets.DeleteOffset(
+            consumer=Consumer(ConsumerKind.SINGLE, consumer), stream=stream, topic=topic, partition_id=partition_id
+        )
+        subject = partition_of(stream, topic, partition_id)
+        await self._session.run(lambda client: client.request(request, subject=subject))
 
     async def create_stream(self, stream: str) -> None:
         check_names(stream=stream)

@@ -80,7 +80,7 @@ class MessageSubscriber(ABC):
 
 
 class TopologyAdmin(ABC):
-    """Streams, topics and groups. Nothing here is called while events flow.
+    """Streams, topics and groups, and the offsets of named readers. Nothing here is called once per event.
 
     Creating what exists raises AlreadyExistsError, naming what does not exist raises NotFoundError, describing it gives
     None. Names of digits only are refused (InvalidRequestError): the server reads them as numbers. Safe for concurrent
@@ -101,6 +101,31 @@ class TopologyAdmin(ABC):
         """Stored offset of a group per partition that has one, without joining the group (it would be dealt anew).
 
         Raises: NotFoundError (stream, topic or group).
+        """
+
+    @abstractmethod
+    async def reader_offset(
+        self, *, stream: str, topic: str, partition_id: int, consumer: str
+    ) -> CommittedOffset | None:
+        """The offset stored for a named reader, None when nothing is or can be; without a session of that reader's own.
+
+        The server keeps names as 32-bit hashes: two may share an offset, so check what stands where it points.
+        """
+
+    @abstractmethod
+    async def store_reader_offset(
+        self, *, stream: str, topic: str, partition_id: int, consumer: str, offset: int
+    ) -> None:
+        """Store an offset for a named reader. Idempotent; it may go back. The server keeps what is not below it.
+
+        Raises: NotFoundError (stream, topic or partition), InvalidRequestError (below 0, or past the end of the log).
+        """
+
+    @abstractmethod
+    async def delete_reader_offset(self, *, stream: str, topic: str, partition_id: int, consumer: str) -> None:
+        """Forget the offset of a named reader, and keep nothing for it any more.
+
+        Raises: NotFoundError (stream, topic or partition, or nothing is stored).
         """
 
     @abstractmethod
