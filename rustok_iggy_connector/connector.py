@@ -107,9 +107,12 @@ class TopologyAdmin(ABC):
     async def reader_offset(
         self, *, stream: str, topic: str, partition_id: int, consumer: str
     ) -> CommittedOffset | None:
-        """The offset stored for a named reader, None when nothing is or can be; without a session of that reader's own.
+        """The offset stored for a named reader, None when nothing is; without a session of that reader's own.
 
-        The server keeps names as 32-bit hashes: two may share an offset, so check what stands where it points.
+        The server keeps names as 32-bit hashes: two may share an offset, so check what stands where it points. Of a
+        stream or topic that does not exist it says the same as of one where nothing is stored.
+
+        Raises: NotFoundError (the topic has no such partition).
         """
 
     @abstractmethod

@@ -67,7 +67,14 @@ async def test_what_cannot_be_stored_is_refused(connector: IggyConnector, place:
 
 async def test_where_nothing_exists_nothing_is_stored(connector: IggyConnector, place: dict[str, object]) -> None:
     admin = connector.admin
-    for wrong in ({"stream": "nowhere"}, {"topic": "nothing"}, {"partition_id": PARTITIONS}):
+    elsewhere = [{**place, **wrong} for wrong in ({"stream": "nowhere"}, {"topic": "nothing"})]
+    beyond = {**place, "partition_id": PARTITIONS}
+    for wrong in (*elsewhere, beyond):
         with pytest.raises(NotFoundError):
-            await admin.store_reader_offset(**{**place, **wrong}, offset=0)
-        assert await admin.reader_offset(**{**place, **wrong}) is None
+            await admin.store_reader_offset(**wrong, offset=0)
+        with pytest.raises(NotFoundError):
+            await admin.delete_reader_offset(**wrong)
+    for wrong in elsewhere:
+        assert await admin.reader_offset(**wrong) is None
+    with pytest.raises(NotFoundError):
+        await admin.reader_offset(**beyond)
