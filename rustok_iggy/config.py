@@ -11,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-import structlog
 from msgspec import Struct
 from msgspec.structs import fields, force_setattr
 
@@ -25,9 +24,10 @@ from rustok_iggy_connector import (
     Durability,
     EmbeddedConnectorConfig,
     RemoteConnectorConfig,
+    get_logger,
 )
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 IggyMode = ConnectorMode
 EmbeddedConfig = EmbeddedConnectorConfig

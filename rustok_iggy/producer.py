@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import structlog
-
 from rustok_iggy.errors import BackpressureError, TransportClosedError
 from rustok_iggy.publish_attempt import PublishAttempt
 from rustok_iggy.publish_queue import Batch, PartitionQueue, PublishFailure, PublishStatus, Submission
@@ -23,9 +21,10 @@ from rustok_iggy_connector import (
     OutgoingMessage,
     PublishBatch,
     RequestTimeoutError,
+    get_logger,
 )
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 MAX_QUEUED_EVENTS = 100_000
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
