@@ -37,6 +37,8 @@ class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
     stored_at: int
     attempt: int = 1
     acknowledge: Callable[[], None] | None = None
+    replay: str | None = None
+    """Id of the replay that hands this event over again; None: it is delivered to its group."""
 
     def ack(self) -> None:
         """Say that the event is done, with ack="manual": its tenant goes on, its offset may be committed.

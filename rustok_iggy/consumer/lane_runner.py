@@ -281,6 +281,7 @@ class LaneRunner:
             stored_at=delivery.stored_at,
             attempt=delivery.attempt,
             acknowledge=self._acknowledgement(delivery) if delivery.route.manual else None,
+            replay=services.replay,
         )
 
     def _succeeded(self, lane: TenantLane, delivery: Delivery) -> None:

@@ -64,6 +64,8 @@ class PartitionServices:
     pauses: Pauses = field(default_factory=Pauses)
     ordering: Ordering = Ordering.TENANT
     deduplicate: bool = True
+    replay: str | None = None
+    """What `context.replay` says."""
 
     @property
     def watch_interval(self) -> float:

@@ -54,6 +54,13 @@ class Ack(StrEnum):
     MANUAL = "manual"
 
 
+class Replaying(StrEnum):
+    """Whether a handler may be given history again."""
+
+    ALLOWED = "allowed"
+    FORBIDDEN = "forbidden"
+
+
 class SubscribeOptions(TypedDict, total=False):
     """What else subscribe() takes."""
 
@@ -74,6 +81,8 @@ class SubscribeOptions(TypedDict, total=False):
     consumer.handler_timeout."""
     deduplicate: bool
     """Pass over messages whose id came before; default True."""
+    replay: Replaying | str
+    """allowed (default), or forbidden: run_replay() refuses this handler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +101,7 @@ class Subscription:
     max_concurrency: int | None = None
     handler_timeout: float | None = None
     deduplicate: bool = True
+    replay: Replaying = Replaying.ALLOWED
 
     @property
     def shared(self) -> tuple[object, ...]:
@@ -104,7 +114,13 @@ class Subscription:
         return getattr(self.handler, "__qualname__", type(self.handler).__qualname__)
 
 
-CHOICES: dict[str, type[StrEnum]] = {"start": Start, "on_gap": OnGap, "ordering": Ordering, "ack": Ack}
+CHOICES: dict[str, type[StrEnum]] = {
+    "start": Start,
+    "on_gap": OnGap,
+    "ordering": Ordering,
+    "ack": Ack,
+    "replay": Replaying,
+}
 _OTHER = {"start": " and no datetime"}
 
 
