@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -102,6 +102,28 @@ class TopologyAdmin(ABC):
 
         Raises: NotFoundError (stream, topic or group).
         """
+
+    @abstractmethod
+    async def list_groups(self, *, stream: str, topic: str) -> tuple[str, ...]:
+        """Names of a topic's groups, sorted; none when the stream or the topic does not exist."""
+
+    @abstractmethod
+    async def store_group_offsets(
+        self, *, stream: str, topic: str, group: str, offsets: Mapping[int, int | None]
+    ) -> None:
+        """Store offsets (partition → offset, None: delete what is stored) for a group that nobody reads in.
+
+        The server takes a group's offsets from members only, so this session is its only member for a moment: a
+        service that joins meanwhile waits up to a second for its partitions. Partitions are stored one after another,
+        and a failure leaves the earlier ones stored: repeat the call.
+
+        Raises: NotFoundError (stream, topic or group), NotAssignedError (the group has members, or one joined
+        meanwhile), InvalidRequestError (an offset past the end of the log).
+        """
+
+    @abstractmethod
+    async def cluster_size(self) -> int:
+        """Nodes of the cluster as the server reports them; 1 for a single server."""
 
     @abstractmethod
     async def reader_offset(
