@@ -1,5 +1,6 @@
 """An event transport over Apache Iggy: typed events of many tenants, durable, each tenant in order."""
 
+from rustok_iggy.bus import EventBus, EventBusStats
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.config import (
     ConsumerConfig,
@@ -14,7 +15,8 @@ from rustok_iggy.config import (
 from rustok_iggy.consumer.context import DeliveryContext, Fence
 from rustok_iggy.consumer.failure import Block, Retry, Stop
 from rustok_iggy.consumer.statistics import ConsumerStatistics
-from rustok_iggy.consumer.subscription import Ack, OnGap, Ordering, Start, SubscribeOptions
+from rustok_iggy.consumer.subscription import Ack, OnGap, Ordering, Replaying, Start, SubscribeOptions
+from rustok_iggy.dispatcher import DispatcherConfig, DispatcherStats, EventDispatcher, EventHandler
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import (
     AlreadyExistsError,
@@ -71,6 +73,11 @@ from rustok_iggy.iggy_transport import IggyTransport, MemoryTransport
 from rustok_iggy.producer import ProducerStatistics
 from rustok_iggy.publish_queue import PublishStatus
 from rustok_iggy.publish_results import PublishResult, PublishResults
+from rustok_iggy.replay.manager import ReplayManager
+from rustok_iggy.replay.options import FileTarget, ReplayOptions, Undecodable, to_file
+from rustok_iggy.replay.plan import EventCount, PartitionRange, ReplayPlan
+from rustok_iggy.replay.planning import ReplaySelection
+from rustok_iggy.replay.progress import ReplayProgress
 from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, SerializationFormat
 from rustok_iggy.topology import TopologyManager
 from rustok_iggy.transport import EventTransport, ReliabilityLevel
@@ -97,16 +104,24 @@ __all__ = [
     "DeadLetterError",
     "DecodeError",
     "DeliveryContext",
+    "DispatcherConfig",
+    "DispatcherStats",
     "DomainEvent",
     "Durability",
     "EmbeddedConfig",
     "EncodeError",
+    "EventBus",
+    "EventBusStats",
     "EventCatalog",
+    "EventCount",
+    "EventDispatcher",
     "EventEnvelope",
+    "EventHandler",
     "EventSerializer",
     "EventTransport",
     "EventTransportKind",
     "Fence",
+    "FileTarget",
     "HealthReport",
     "HealthStatus",
     "IggyConfig",
@@ -124,6 +139,7 @@ __all__ = [
     "OnGap",
     "Ordering",
     "OutboxError",
+    "PartitionRange",
     "PermissionDeniedError",
     "Position",
     "PostcardSerializer",
@@ -140,6 +156,12 @@ __all__ = [
     "RemoteConfig",
     "RemoteProtocolError",
     "ReplayError",
+    "ReplayManager",
+    "ReplayOptions",
+    "ReplayPlan",
+    "ReplayProgress",
+    "ReplaySelection",
+    "Replaying",
     "RequestTimeoutError",
     "RetentionConfig",
     "Retry",
@@ -164,9 +186,11 @@ __all__ = [
     "TransportClosedError",
     "TransportError",
     "TransportStatistics",
+    "Undecodable",
     "UnknownEventTypeError",
     "UnsupportedOptionError",
     "UnsupportedVersionError",
     "ValidateEvent",
     "ValidationError",
+    "to_file",
 ]

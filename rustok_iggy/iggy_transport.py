@@ -25,6 +25,7 @@ from rustok_iggy.consumer.statistics import ConsumerStatistics, Pauses
 from rustok_iggy.consumer.subscription import (
     EventTypes,
     Handler,
+    Replaying,
     SubscribeOptions,
     Subscription,
     check_together,
@@ -37,9 +38,15 @@ from rustok_iggy.health import ComponentHealth, HealthReport, component
 from rustok_iggy.outgoing import EnvelopeWriter
 from rustok_iggy.producer import MAX_QUEUED_EVENTS, Producer, ProducerStatistics
 from rustok_iggy.publish_results import PublishResults
+from rustok_iggy.replay.manager import ReplayManager
+from rustok_iggy.replay.options import FileTarget, ReplayOptions
+from rustok_iggy.replay.plan import ReplayPlan
+from rustok_iggy.replay.planning import ReplaySelection
+from rustok_iggy.replay.progress import ReplayProgress
+from rustok_iggy.replay.replay_run import OnProgress
 from rustok_iggy.running import in_background, set_by_sigterm
 from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, SerializationFormat
-from rustok_iggy.topology import TopologyManager, desired_topology
+from rustok_iggy.topology import Topic, TopologyManager, desired_topology
 from rustok_iggy.transport import EventTransport, H, ReliabilityLevel
 from rustok_iggy.transport_statistics import TransportStatistics
 from rustok_iggy_connector import (
@@ -81,6 +88,7 @@ class IggyTransport(EventTransport):
             serializers[self.config.serialization], self._desired, max_event_bytes=self.config.max_event_bytes
         )
         self._reader = EnvelopeReader(serializers, self.config.serialization)
+        self._json = serializers.get(SerializationFormat.JSON)
         self._connector = connector or open_connector(self.config.connector)
         self._producer: Producer | None = None
         self._topics: Mapping[str, TopicInfo] = {}
@@ -100,6 +108,36 @@ class IggyTransport(EventTransport):
     def topology(self) -> TopologyManager:
         """Compare and apply the configured streams and topics."""
         return TopologyManager(self._connector.admin, self._desired)
+
+    @property
+    def replays(self) -> ReplayManager:
+        """Plan replays of stored events, and run them."""
+        return ReplayManager(
+            connector=self._connector,
+            stream=self.config.topology.stream_name,
+            catalog=self.catalog,
+            reader=self._reader,
+            json=self._json,
+            config=self.config.consumer,
+            is_forbidden=self._is_replay_forbidden,
+        )
+
+    async def plan_replay(self, *, topic: str = Topic.DOMAIN, **selection: Unpack[ReplaySelection]) -> ReplayPlan:
+        """Read a range of a topic once and say what a replay of it hands over. See ReplayManager.plan."""
+        self._open_producer()
+        return await self.replays.plan(topic=topic, **selection)
+
+    async def run_replay(
+        self,
+        plan: ReplayPlan,
+        target: Handler | FileTarget,
+        *,
+        options: ReplayOptions | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> ReplayProgress:
+        """Hand a plan's events to a handler, or write them `to_file(...)`. See ReplayManager.run."""
+        self._open_producer()
+        return await self.replays.run(plan, target, options=options, on_progress=on_progress)
 
     async def open(self) -> None:
         if self._closed:
@@ -254,6 +292,9 @@ class IggyTransport(EventTransport):
             raise
         finally:
             self._consumption = None
+
+    def _is_replay_forbidden(self, handler: Handler) -> bool:
+        return any(each.handler == handler and each.replay is Replaying.FORBIDDEN for each in self._subscriptions)
 
     def _require_group(self, group: str) -> None:
         if all(subscription.group != group for subscription in self._subscriptions):

@@ -103,11 +103,16 @@ def _opened(run: ReplayRun, path: Path) -> Iterator[BinaryIO]:
         if size < expected:
             raise ReplayError(f"{path} has {size} bytes, its checkpoint says {expected}: it was changed since")
         file = path.open("r+b" if exists else "xb")
-    except OSError as error:
-        raise ReplayError(f"{path} cannot be opened: {error}") from error
-    with file:
-        sync_directory(path.parent)
-        run.save(run.state)
         file.truncate(expected)
         file.seek(expected)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise ReplayError(f"{path} cannot be opened: {error}") from error
+    try:
+        run.save(run.state)
         yield file
+    finally:
+        try:
+            file.close()
+        except OSError as error:
+            raise ReplayError(f"{path} cannot be written: {error}") from error
