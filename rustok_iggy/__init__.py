@@ -17,6 +17,16 @@ from rustok_iggy.consumer.failure import Block, Retry, Stop
 from rustok_iggy.consumer.statistics import ConsumerStatistics
 from rustok_iggy.consumer.subscription import Ack, OnGap, Ordering, Replaying, Start, SubscribeOptions
 from rustok_iggy.dispatcher import DispatcherConfig, DispatcherStats, EventDispatcher, EventHandler
+from rustok_iggy.dead_letters.export import ExportProgress
+from rustok_iggy.dead_letters.letters import DeadLetter, DeadLetterDetails, LetterKey, LetterPage
+from rustok_iggy.dead_letters.queue import DlqManager
+from rustok_iggy.dead_letters.records import Cause
+from rustok_iggy.dead_letters.request_options import RedriveOptions
+from rustok_iggy.dead_letters.request_progress import RequestProgress, RequestState
+from rustok_iggy.dead_letters.requests import LetterRequest, PlannedLane
+from rustok_iggy.dead_letters.selection import EVERYTHING, LetterSelection
+from rustok_iggy.dead_letters.statistics import DeadLetterStatistics, LetterCount, RequestStatistics
+from rustok_iggy.dead_letters.survey import ReadProgress
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import (
     AlreadyExistsError,
@@ -91,6 +101,7 @@ __all__ = [
     "AuthenticationError",
     "BackpressureError",
     "Block",
+    "Cause",
     "CommitError",
     "ComponentHealth",
     "ConfigError",
@@ -101,13 +112,18 @@ __all__ = [
     "ConsumerError",
     "ConsumerStatistics",
     "DataDirInUseError",
+    "DeadLetter",
+    "DeadLetterDetails",
     "DeadLetterError",
+    "DeadLetterStatistics",
     "DecodeError",
     "DeliveryContext",
     "DispatcherConfig",
     "DispatcherStats",
+    "DlqManager",
     "DomainEvent",
     "Durability",
+    "EVERYTHING",
     "EmbeddedConfig",
     "EncodeError",
     "EventBus",
@@ -120,6 +136,7 @@ __all__ = [
     "EventSerializer",
     "EventTransport",
     "EventTransportKind",
+    "ExportProgress",
     "Fence",
     "FileTarget",
     "HealthReport",
@@ -130,6 +147,11 @@ __all__ = [
     "IncompatibleServerError",
     "InvalidRequestError",
     "JsonSerializer",
+    "LetterCount",
+    "LetterKey",
+    "LetterPage",
+    "LetterRequest",
+    "LetterSelection",
     "LimitExceededError",
     "LocalProtocolError",
     "MemoryTransport",
@@ -141,6 +163,7 @@ __all__ = [
     "OutboxError",
     "PartitionRange",
     "PermissionDeniedError",
+    "PlannedLane",
     "Position",
     "PostcardSerializer",
     "PredecessorFailedError",
@@ -150,7 +173,9 @@ __all__ = [
     "PublishResult",
     "PublishResults",
     "PublishStatus",
+    "ReadProgress",
     "RedriveError",
+    "RedriveOptions",
     "Reject",
     "ReliabilityLevel",
     "RemoteConfig",
@@ -162,6 +187,9 @@ __all__ = [
     "ReplayProgress",
     "ReplaySelection",
     "Replaying",
+    "RequestProgress",
+    "RequestState",
+    "RequestStatistics",
     "RequestTimeoutError",
     "RetentionConfig",
     "Retry",

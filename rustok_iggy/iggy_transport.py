@@ -31,6 +31,8 @@ from rustok_iggy.consumer.subscription import (
     check_together,
     subscriptions_for,
 )
+from rustok_iggy.dead_letters.originals import OriginalReader
+from rustok_iggy.dead_letters.queue import DlqManager
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError, ConsumerError, TransportClosedError
 from rustok_iggy.events import RUSTOK
@@ -88,6 +90,7 @@ class IggyTransport(EventTransport):
             serializers[self.config.serialization], self._desired, max_event_bytes=self.config.max_event_bytes
         )
         self._reader = EnvelopeReader(serializers, self.config.serialization)
+        self._originals = OriginalReader(serializers, self.config.serialization)
         self._json = serializers.get(SerializationFormat.JSON)
         self._connector = connector or open_connector(self.config.connector)
         self._producer: Producer | None = None
@@ -138,6 +141,12 @@ class IggyTransport(EventTransport):
         """Hand a plan's events to a handler, or write them `to_file(...)`. See ReplayManager.run."""
         self._open_producer()
         return await self.replays.run(plan, target, options=options, on_progress=on_progress)
+
+    @property
+    def dead_letters(self) -> DlqManager:
+        """Look at dead letters, run them again, discard them. Needs no subscription here."""
+        self._open_producer()
+        return DlqManager(self._connector, stream=self.config.topology.stream_name, originals=self._originals)
 
     async def open(self) -> None:
         if self._closed:
