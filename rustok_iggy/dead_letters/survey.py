@@ -87,6 +87,7 @@ class JournalSurvey:
         self._stream = stream
         self._sleep = sleep
         self._retry = RetryPolicy()
+        self._consumed: dict[tuple[str, str], bool] = {}
 
     @property
     def dlq_partitions(self) -> int:
@@ -164,20 +165,36 @@ class JournalSurvey:
         return await self._retry.run(lambda: self._reader.read(partition_id, position=position))
 
     async def _starts(self, partition_id: int, group: str, *, end: int) -> dict[Source, FoldStart]:
-        """Return where the fold of each source kept there begins, so that it knows all that stands up to `end`."""
+        """Return where the fold of each source kept there begins, so that it knows all that stands up to `end`.
+
+        Without those that nobody can have owned: they would have everything read from the first record.
+        """
         sources = sources_kept_in(
             partition_id, group=group, topics=self._extent.topics, dlq_partitions=self.dlq_partitions
         )
-        return {source: await self._start(partition_id, source, end=end) for source in sources}
+        starts = {source: await self._start(partition_id, source, end=end) for source in sources}
+        return {source: start for source, start in starts.items() if start is not None}
 
-    async def _start(self, partition_id: int, source: Source, *, end: int) -> FoldStart:
+    async def _start(self, partition_id: int, source: Source, *, end: int) -> FoldStart | None:
         place = JournalPlace(stream=self._stream, topic=Topic.DLQ, partition=partition_id)
         stored = await self._retry.run(lambda: read_start(self._reader, self._admin, place=place, source=source))
+        if stored.pin is None and stored.checkpoint is None and not await self._is_consumed(source):
+            return None
         start = plan_fold(source, stored=stored)
         if start.position <= end + 1:
             return start
         # What is stored tells of later records: of what stood at `end`, only all that there is can tell.
         return FoldStart(journal=Journal(source), position=stored.first, letters_expired=start.letters_expired)
+
+    async def _is_consumed(self, source: Source) -> bool:
+        """Whether the source's group exists on its topic, or did when that was last asked."""
+        where = source.group, source.topic
+        if where not in self._consumed:
+            found = await self._retry.run(
+                lambda: self._admin.describe_group(stream=self._stream, topic=source.topic, group=source.group)
+            )
+            self._consumed[where] = found is not None
+        return self._consumed[where]
 
 
 @asynccontextmanager
