@@ -1,5 +1,11 @@
 """An event transport over Apache Iggy: typed events of many tenants, durable, each tenant in order."""
 
+from rustok_iggy.backpressure import (
+    BackpressureConfig,
+    BackpressureController,
+    BackpressurePolicy,
+    BackpressureState,
+)
 from rustok_iggy.bus import EventBus, EventBusStats
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.config import (
@@ -16,7 +22,6 @@ from rustok_iggy.consumer.context import DeliveryContext, Fence
 from rustok_iggy.consumer.failure import Block, Retry, Stop
 from rustok_iggy.consumer.statistics import ConsumerStatistics
 from rustok_iggy.consumer.subscription import Ack, OnGap, Ordering, Replaying, Start, SubscribeOptions
-from rustok_iggy.dispatcher import DispatcherConfig, DispatcherStats, EventDispatcher, EventHandler
 from rustok_iggy.dead_letters.export import ExportProgress
 from rustok_iggy.dead_letters.letters import DeadLetter, DeadLetterDetails, LetterKey, LetterPage
 from rustok_iggy.dead_letters.queue import DlqManager
@@ -27,6 +32,7 @@ from rustok_iggy.dead_letters.requests import LetterRequest, PlannedLane
 from rustok_iggy.dead_letters.selection import EVERYTHING, LetterSelection
 from rustok_iggy.dead_letters.statistics import DeadLetterStatistics, LetterCount, RequestStatistics
 from rustok_iggy.dead_letters.survey import ReadProgress
+from rustok_iggy.dispatcher import DispatcherConfig, DispatcherStats, EventDispatcher, EventHandler
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import (
     AlreadyExistsError,
@@ -80,7 +86,7 @@ from rustok_iggy.errors import (
 from rustok_iggy.events import DomainEvent
 from rustok_iggy.health import ComponentHealth, HealthReport, HealthStatus
 from rustok_iggy.iggy_transport import IggyTransport, MemoryTransport
-from rustok_iggy.producer import ProducerStatistics
+from rustok_iggy.publish_lane import ProducerStatistics
 from rustok_iggy.publish_queue import PublishStatus
 from rustok_iggy.publish_results import PublishResult, PublishResults
 from rustok_iggy.replay.manager import ReplayManager
@@ -99,7 +105,11 @@ __all__ = [
     "Ack",
     "AlreadyExistsError",
     "AuthenticationError",
+    "BackpressureConfig",
+    "BackpressureController",
     "BackpressureError",
+    "BackpressurePolicy",
+    "BackpressureState",
     "Block",
     "Cause",
     "CommitError",

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import fields, force_setattr
 
 from rustok_iggy import config_sources
+from rustok_iggy.backpressure import BackpressureConfig
 from rustok_iggy.errors import ConfigError
 from rustok_iggy.serialization import SerializationFormat
 from rustok_iggy_connector import (
@@ -144,6 +145,8 @@ class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     topology: TopologyConfig = TopologyConfig()
     retention: RetentionConfig = RetentionConfig()
     consumer: ConsumerConfig = ConsumerConfig()
+    backpressure: BackpressureConfig = BackpressureConfig()
+    """How much may wait to be published, and what happens then."""
     publish_timeout: float = 30.0
     """Seconds from publish() to its confirmation, queueing and all retries included."""
     max_event_bytes: int = 1024 * 1024
@@ -203,12 +206,15 @@ class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         yield from self.topology.problems("topology")
         yield from self.retention.problems("retention")
         yield from self.consumer.problems("consumer")
+        yield from self.backpressure.problems("backpressure")
         yield from self._replication_problems()
         yield from (
             f"{name}: must be above 0" for name in ("publish_timeout", "close_timeout") if not getattr(self, name) > 0
         )
         if not 1 <= self.max_event_bytes <= LARGEST_EVENT_BYTES:
             yield f"max_event_bytes: {self.max_event_bytes} is not between 1 and {LARGEST_EVENT_BYTES}"
+        elif self.max_event_bytes > self.backpressure.max_queue_bytes > 0:
+            yield "backpressure.max_queue_bytes: is less than max_event_bytes, one event of that size"
 
     @property
     def connector(self) -> ConnectorConfig:

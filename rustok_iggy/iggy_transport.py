@@ -13,8 +13,8 @@ from typing import Unpack
 from uuid import UUID
 
 import msgspec
-import structlog
 
+from rustok_iggy.backpressure import BackpressureController
 from rustok_iggy.batch_publisher import publish_batch
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.config import IggyConfig
@@ -38,7 +38,8 @@ from rustok_iggy.errors import ConfigError, ConsumerError, TransportClosedError
 from rustok_iggy.events import RUSTOK
 from rustok_iggy.health import ComponentHealth, HealthReport, component
 from rustok_iggy.outgoing import EnvelopeWriter
-from rustok_iggy.producer import MAX_QUEUED_EVENTS, Producer, ProducerStatistics
+from rustok_iggy.producer import Producer
+from rustok_iggy.publish_lane import ProducerStatistics
 from rustok_iggy.publish_results import PublishResults
 from rustok_iggy.replay.manager import ReplayManager
 from rustok_iggy.replay.options import FileTarget, ReplayOptions
@@ -58,13 +59,11 @@ from rustok_iggy_connector import (
     NotFoundError,
     PublishConfirmation,
     TopicInfo,
+    get_logger,
     open_connector,
 )
 
-log = structlog.get_logger(__name__)
-
-NEARLY_FULL = 0.7
-"""Share of the publish queue above which health is degraded (RusToK's warning threshold)."""
+log = get_logger(__name__)
 
 
 class IggyTransport(EventTransport):
@@ -160,7 +159,10 @@ class IggyTransport(EventTransport):
             await self._connector.shutdown()
             raise
         self._producer = Producer(
-            self._connector, stream=self.config.topology.stream_name, timeout=self.config.publish_timeout
+            self._connector,
+            stream=self.config.topology.stream_name,
+            timeout=self.config.publish_timeout,
+            backpressure=BackpressureController(self.config.backpressure),
         )
         log.info("transport_opened", engine=self._connector.server.engine, address=self._connector.server.address)
 
@@ -262,14 +264,14 @@ class IggyTransport(EventTransport):
             durability={name: info.durability or "unknown" for name, info in self._topics.items()},
             components={
                 "server": self._server_health(connected=connected),
-                "publishing": self._publishing_health(),
+                "publishing": self.statistics().publishing.health(),
                 "consuming": self._consuming_health(),
             },
         )
 
     def statistics(self) -> TransportStatistics:
         return TransportStatistics(
-            publishing=replace(self._producer.statistics) if self._producer is not None else ProducerStatistics(),
+            publishing=self._producer.statistics if self._producer is not None else ProducerStatistics(),
             consuming=replace(self._consuming),
             connector=self._connector.statistics(),
         )
@@ -325,15 +327,6 @@ class IggyTransport(EventTransport):
         if not connected:
             return component(unhealthy=("the transport is not open",))
         return component(unhealthy=() if self._connector.statistics().connected else ("not connected",))
-
-    def _publishing_health(self) -> ComponentHealth:
-        statistics = self.statistics().publishing
-        degraded = []
-        if statistics.retrying:
-            degraded.append(f"{statistics.retrying} partitions wait for the server to take a batch again")
-        if statistics.queued >= NEARLY_FULL * MAX_QUEUED_EVENTS:
-            degraded.append(f"{statistics.queued} events are queued")
-        return component(degraded=tuple(degraded))
 
     def _consuming_health(self) -> ComponentHealth:
         unhealthy = []
