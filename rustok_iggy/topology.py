@@ -273,13 +273,15 @@ class TopologyManager:
     async def describe(self) -> ActualTopology:
         """Return what the server has. Raises what TopologyAdmin raises."""
         stream = self.desired.stream
-        found = await self._admin.describe_stream(stream)
         topics = {}
-        for spec in self.desired.topics if found is not None else ():
+        for spec in self.desired.topics:
             topic = await self._admin.describe_topic(stream=stream, topic=spec.name)
             if topic is not None:
                 topics[spec.name] = topic
-        return ActualTopology(stream_exists=found is not None, topics=topics)
+        # Asked only when something is missing: who may read a stream may read every event in it.
+        complete = len(topics) == len(self.desired.topics)
+        exists = complete or await self._admin.describe_stream(stream) is not None
+        return ActualTopology(stream_exists=exists, topics=topics)
 
     async def plan(self) -> TopologyPlan:
         """Return what apply() would do, changing nothing."""
