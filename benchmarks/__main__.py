@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 import tempfile
 from pathlib import Path
-
-import structlog
 
 from benchmarks.report import table, write_json, write_plot
 from benchmarks.run import Effort, EngineReport, measure_engine
@@ -49,7 +46,7 @@ async def measure(options: argparse.Namespace) -> list[EngineReport]:
 
 def main() -> None:
     options = arguments()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
     reports = asyncio.run(measure(options))
     options.output.mkdir(parents=True, exist_ok=True)
     write_json(reports, options.output / "results.json")

@@ -11,7 +11,6 @@ agree. Merges have no changes of their own here, and a rename is a removal and a
 from __future__ import annotations
 
 import asyncio
-import logging
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,6 @@ from pathlib import Path
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
-import structlog
 
 from rustok_iggy import DeliveryContext, EventCatalog, EventEnvelope, IggyConfig, IggyTransport, RustokIggyError
 
@@ -343,11 +341,6 @@ def repositories_of(arguments: list[str]) -> list[Repository]:
 
 
 def main(arguments: list[str]) -> int:
-    # The server's own messages go where progress goes; the table stays alone.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
     try:
         repositories = repositories_of(arguments)
         with tempfile.TemporaryDirectory(prefix="commit-stream-") as data_dir:

@@ -1,5 +1,12 @@
 """An event transport over Apache Iggy: typed events of many tenants, durable, each tenant in order."""
 
+from rustok_iggy.backpressure import (
+    BackpressureConfig,
+    BackpressureController,
+    BackpressurePolicy,
+    BackpressureState,
+)
+from rustok_iggy.bus import EventBus, EventBusStats
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.config import (
     ConsumerConfig,
@@ -11,10 +18,30 @@ from rustok_iggy.config import (
     RetentionConfig,
     TopologyConfig,
 )
-from rustok_iggy.consumer.context import DeliveryContext, Fence
-from rustok_iggy.consumer.failure import Block, Retry, Stop
+from rustok_iggy.consumer.context import DeliveryContext, Fence, Redrive
+from rustok_iggy.consumer.failure import Block, DeadLetter, ParkTenant, Retry, Stop
 from rustok_iggy.consumer.statistics import ConsumerStatistics
-from rustok_iggy.consumer.subscription import Ack, OnGap, Ordering, Start, SubscribeOptions
+from rustok_iggy.consumer.subscription import (
+    Ack,
+    OnGap,
+    OnUndecodable,
+    OnUnknown,
+    Ordering,
+    Replaying,
+    Start,
+    SubscribeOptions,
+)
+from rustok_iggy.dead_letters.export import ExportProgress
+from rustok_iggy.dead_letters.letters import DeadLetterDetails, DeadLetterSummary, LetterKey, LetterPage
+from rustok_iggy.dead_letters.queue import DlqManager
+from rustok_iggy.dead_letters.records import Cause
+from rustok_iggy.dead_letters.request_options import RedriveOptions
+from rustok_iggy.dead_letters.request_progress import RequestProgress, RequestState
+from rustok_iggy.dead_letters.requests import LetterRequest, PlannedLane
+from rustok_iggy.dead_letters.selection import EVERYTHING, LetterSelection
+from rustok_iggy.dead_letters.statistics import DeadLetterStatistics, LetterCount, RequestStatistics
+from rustok_iggy.dead_letters.survey import ReadProgress
+from rustok_iggy.dispatcher import DispatcherConfig, DispatcherStats, EventDispatcher, EventHandler
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import (
     AlreadyExistsError,
@@ -68,9 +95,14 @@ from rustok_iggy.errors import (
 from rustok_iggy.events import DomainEvent
 from rustok_iggy.health import ComponentHealth, HealthReport, HealthStatus
 from rustok_iggy.iggy_transport import IggyTransport, MemoryTransport
-from rustok_iggy.producer import ProducerStatistics
+from rustok_iggy.publish_lane import ProducerStatistics
 from rustok_iggy.publish_queue import PublishStatus
 from rustok_iggy.publish_results import PublishResult, PublishResults
+from rustok_iggy.replay.manager import ReplayManager
+from rustok_iggy.replay.options import FileTarget, ReplayOptions, Undecodable, to_file
+from rustok_iggy.replay.plan import EventCount, PartitionRange, ReplayPlan
+from rustok_iggy.replay.planning import ReplaySelection
+from rustok_iggy.replay.progress import ReplayProgress
 from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, SerializationFormat
 from rustok_iggy.topology import TopologyManager
 from rustok_iggy.transport import EventTransport, ReliabilityLevel
@@ -82,8 +114,13 @@ __all__ = [
     "Ack",
     "AlreadyExistsError",
     "AuthenticationError",
+    "BackpressureConfig",
+    "BackpressureController",
     "BackpressureError",
+    "BackpressurePolicy",
+    "BackpressureState",
     "Block",
+    "Cause",
     "CommitError",
     "ComponentHealth",
     "ConfigError",
@@ -94,19 +131,34 @@ __all__ = [
     "ConsumerError",
     "ConsumerStatistics",
     "DataDirInUseError",
+    "DeadLetterSummary",
+    "DeadLetter",
+    "DeadLetterDetails",
     "DeadLetterError",
+    "DeadLetterStatistics",
     "DecodeError",
     "DeliveryContext",
+    "DispatcherConfig",
+    "DispatcherStats",
+    "DlqManager",
     "DomainEvent",
     "Durability",
+    "EVERYTHING",
     "EmbeddedConfig",
     "EncodeError",
+    "EventBus",
+    "EventBusStats",
     "EventCatalog",
+    "EventCount",
+    "EventDispatcher",
     "EventEnvelope",
+    "EventHandler",
     "EventSerializer",
     "EventTransport",
     "EventTransportKind",
+    "ExportProgress",
     "Fence",
+    "FileTarget",
     "HealthReport",
     "HealthStatus",
     "IggyConfig",
@@ -115,6 +167,11 @@ __all__ = [
     "IncompatibleServerError",
     "InvalidRequestError",
     "JsonSerializer",
+    "LetterCount",
+    "LetterKey",
+    "LetterPage",
+    "LetterRequest",
+    "LetterSelection",
     "LimitExceededError",
     "LocalProtocolError",
     "MemoryTransport",
@@ -122,9 +179,14 @@ __all__ = [
     "NotFoundError",
     "OffsetOutOfRangeError",
     "OnGap",
+    "OnUndecodable",
+    "OnUnknown",
     "Ordering",
     "OutboxError",
+    "PartitionRange",
+    "ParkTenant",
     "PermissionDeniedError",
+    "PlannedLane",
     "Position",
     "PostcardSerializer",
     "PredecessorFailedError",
@@ -134,12 +196,24 @@ __all__ = [
     "PublishResult",
     "PublishResults",
     "PublishStatus",
+    "ReadProgress",
+    "Redrive",
     "RedriveError",
+    "RedriveOptions",
     "Reject",
     "ReliabilityLevel",
     "RemoteConfig",
     "RemoteProtocolError",
     "ReplayError",
+    "ReplayManager",
+    "ReplayOptions",
+    "ReplayPlan",
+    "ReplayProgress",
+    "ReplaySelection",
+    "Replaying",
+    "RequestProgress",
+    "RequestState",
+    "RequestStatistics",
     "RequestTimeoutError",
     "RetentionConfig",
     "Retry",
@@ -164,9 +238,11 @@ __all__ = [
     "TransportClosedError",
     "TransportError",
     "TransportStatistics",
+    "Undecodable",
     "UnknownEventTypeError",
     "UnsupportedOptionError",
     "UnsupportedVersionError",
     "ValidateEvent",
     "ValidationError",
+    "to_file",
 ]

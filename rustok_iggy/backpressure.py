@@ -1,7 +1,8 @@
-"""How full the publish queue is, by events and by bytes. Counts only: what to do about it is the producer's matter."""
+"""How full the publish queue is, by events and by bytes. Counts only: publish_admission.py decides who enters."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 from msgspec import Struct
@@ -19,35 +20,50 @@ class BackpressureState(StrEnum):
     """At or above `critical_threshold`: nothing is taken."""
 
 
-class BackpressureConfig(Struct, frozen=True, kw_only=True):
+class BackpressurePolicy(StrEnum):
+    """What becomes of a publish when the queue is full."""
+
+    REJECT = "reject"
+    """BackpressureError at once."""
+    WAIT = "wait"
+    """It waits for room, in call order, within publish_timeout."""
+
+
+class BackpressureConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of the publish queue; thresholds are shares of either bound (RusToK's defaults)."""
 
     max_queue_depth: int = 10_000
-    """Events waiting or in flight."""
+    """Events waiting or in flight; under `wait`, as many may wait outside of the queue."""
     max_queue_bytes: int = 64 * 1024 * 1024
     """Their payloads together: 10 000 events of 6 KiB, or sixty-four of the largest an event may be (1 MiB)."""
     warning_threshold: float = 0.7
+    """From here on health is degraded."""
     critical_threshold: float = 0.9
+    """From here on health is unhealthy and nothing more is taken."""
+    policy: BackpressurePolicy = BackpressurePolicy.REJECT
+    """When the queue is full: `reject` with BackpressureError, or `wait` for room within publish_timeout."""
 
-    def __post_init__(self) -> None:
-        problems = [
-            f"{name}: must be at least 1" for name in ("max_queue_depth", "max_queue_bytes") if getattr(self, name) < 1
-        ]
+    def problems(self, path: str) -> Iterator[str]:
+        """Say what is wrong, each as `field: what`."""
+        for name in ("max_queue_depth", "max_queue_bytes"):
+            if getattr(self, name) < 1:
+                yield f"{path}.{name}: must be at least 1"
         if not 0 < self.warning_threshold <= self.critical_threshold <= 1:
-            problems.append("warning_threshold, critical_threshold: 0 < warning ≤ critical ≤ 1")
-        if problems:
-            raise ConfigError(problems)
+            yield f"{path}.warning_threshold, {path}.critical_threshold: 0 < warning ≤ critical ≤ 1"
 
 
 class BackpressureController:
-    """Counts what is queued and says whether one more may be. For one event loop; not for several threads.
+    """Counts what is queued and says whether more may be. For one event loop; not for several threads.
 
     `accepted`, `rejected` and `warnings` count events since the start; a warning is an event taken at or above the
-    warning threshold.
+    warning threshold. Raises ConfigError for a configuration that makes no sense.
     """
 
     def __init__(self, config: BackpressureConfig | None = None) -> None:
         self.config = config or BackpressureConfig()
+        problems = list(self.config.problems("backpressure"))
+        if problems:
+            raise ConfigError(problems)
         self.depth = 0
         self.queued_bytes = 0
         self.accepted = 0
@@ -67,22 +83,32 @@ class BackpressureController:
             return BackpressureState.CRITICAL
         return BackpressureState.WARNING if fill >= self.config.warning_threshold else BackpressureState.NORMAL
 
-    def fits(self, size: int) -> bool:
-        """Whether an event of `size` bytes may be taken now. An empty queue takes any, or a large one never could."""
-        if self.depth == 0:
-            return True
-        return self.fill < self.config.critical_threshold and self.queued_bytes + size <= self.config.max_queue_bytes
+    def fits(self, size: int, *, count: int = 1) -> bool:
+        """Whether `count` events of `size` bytes together may be taken now: all of them, or none.
 
-    def try_take(self, size: int) -> bool:
-        """Take a place for an event of `size` bytes; False, and counted as rejected, when there is none."""
-        if not self.fits(size):
-            self.rejected += 1
+        An empty queue takes one event of any size, or a large one never could.
+        """
+        if self.depth == 0 and count == 1:
+            return True
+        return (
+            self.fill < self.config.critical_threshold
+            and self.depth + count <= self.config.max_queue_depth
+            and self.queued_bytes + size <= self.config.max_queue_bytes
+        )
+
+    def try_take(self, size: int, *, count: int = 1) -> bool:
+        """Take places for events of `size` bytes together; False, and counted as rejected, when they do not fit.
+
+        That includes what an empty queue has no room for.
+        """
+        if not self.fits(size, count=count):
+            self.rejected += count
             return False
-        self.depth += 1
+        self.depth += count
         self.queued_bytes += size
-        self.accepted += 1
+        self.accepted += count
         if self.fill >= self.config.warning_threshold:
-            self.warnings += 1
+            self.warnings += count
         return True
 
     def release(self, size: int, *, count: int = 1) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import SerializationError, ValidationError
 from rustok_iggy.outgoing import EnvelopeWriter
-from rustok_iggy.producer import Producer
+from rustok_iggy.producer import PartitionMessages, Producer
 from rustok_iggy.publish_queue import PublishFailure, PublishStatus, predecessor_failure
 from rustok_iggy.publish_results import PublishResults, Share
 from rustok_iggy.validation import require_envelopes
@@ -17,39 +17,34 @@ from rustok_iggy_connector import OutgoingMessage
 
 
 @dataclass(slots=True)
-class _Partition:
-    """What of the batch goes to one partition."""
+class _Partition(PartitionMessages):
+    """What of the batch goes to one partition, and where in the batch it stands."""
 
-    indexes: list[int] = field(default_factory=list)
     messages: list[OutgoingMessage] = field(default_factory=list)
     tenants: list[UUID] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
 
 
 async def publish_batch(
     producer: Producer, writer: EnvelopeWriter, envelopes: Iterable[EventEnvelope]
 ) -> PublishResults:
-    """See EventTransport.publish_batch. All is queued before the first await, so calls keep their order."""
-    producer.require_room()
+    """See EventTransport.publish_batch. Calls keep their order: all is queued before the first await, or waits."""
+    producer.require_open()
     given = list(envelopes)
     require_envelopes(given)
     failures: dict[int, PublishFailure] = {}
     partitions = _written(writer, given, failures)
-    submitted = [
-        (place, part, producer.submit(part.messages, topic=place[0], partition_id=place[1], tenants=part.tenants))
-        for place, part in partitions.items()
-    ]
-    for _, _, submission in submitted:
-        await submission.settled
+    submissions = await producer.publish_together(partitions)
     shares = [
-        Share(topic=topic, partition_id=partition_id, indexes=part.indexes, submission=submission)
-        for (topic, partition_id), part, submission in submitted
+        Share(topic=part.topic, partition_id=part.partition_id, indexes=part.indexes, submission=submission)
+        for part, submission in zip(partitions, submissions, strict=True)
     ]
     return PublishResults([envelope.id for envelope in given], shares, failures)
 
 
 def _written(
     writer: EnvelopeWriter, envelopes: list[EventEnvelope], failures: dict[int, PublishFailure]
-) -> dict[tuple[str, int], _Partition]:
+) -> list[_Partition]:
     """Encode all; what cannot be encoded fails, and holds back what its tenant has later in the batch."""
     partitions: dict[tuple[str, int], _Partition] = {}
     held_back: dict[UUID, UUID] = {}
@@ -66,8 +61,8 @@ def _written(
             continue
         part = partitions.get(route[:2])
         if part is None:
-            part = partitions[route[:2]] = _Partition()
+            part = partitions[route[:2]] = _Partition(route.topic, route.partition_id)
         part.indexes.append(index)
         part.messages.append(message)
         part.tenants.append(tenant)
-    return partitions
+    return list(partitions.values())

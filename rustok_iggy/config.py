@@ -11,11 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-import structlog
 from msgspec import Struct
 from msgspec.structs import fields, force_setattr
 
 from rustok_iggy import config_sources
+from rustok_iggy.backpressure import BackpressureConfig
 from rustok_iggy.errors import ConfigError
 from rustok_iggy.serialization import SerializationFormat
 from rustok_iggy_connector import (
@@ -25,9 +25,10 @@ from rustok_iggy_connector import (
     Durability,
     EmbeddedConnectorConfig,
     RemoteConnectorConfig,
+    get_logger,
 )
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 IggyMode = ConnectorMode
 EmbeddedConfig = EmbeddedConnectorConfig
@@ -100,6 +101,8 @@ class ConsumerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Longest pause between two polls of an empty partition."""
     drain_timeout: float = 15.0
     """For running handlers to end, on close and on hand-over; then they are cancelled."""
+    takeover_timeout: float = 3.0
+    """For the handlers of a partition's owner before to end, when it did not say that they have."""
     handler_threads: int = 8
     """For handlers that are not `async def`."""
     max_concurrency: int = 16
@@ -118,7 +121,7 @@ class ConsumerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def problems(self, path: str) -> Iterator[str]:
         times = (
             *("heartbeat_interval", "commit_interval", "max_idle_delay", "drain_timeout"),
-            *("slow_handler_after", "stuck_after"),
+            *("slow_handler_after", "stuck_after", "takeover_timeout"),
         )
         yield from (f"{path}.{name}: must be above 0" for name in times if not getattr(self, name) > 0)
         counts = ("commit_every", "max_prefetch", "handler_threads", "max_concurrency", "max_ahead", "max_ahead_bytes")
@@ -144,6 +147,8 @@ class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     topology: TopologyConfig = TopologyConfig()
     retention: RetentionConfig = RetentionConfig()
     consumer: ConsumerConfig = ConsumerConfig()
+    backpressure: BackpressureConfig = BackpressureConfig()
+    """How much may wait to be published, and what happens then."""
     publish_timeout: float = 30.0
     """Seconds from publish() to its confirmation, queueing and all retries included."""
     max_event_bytes: int = 1024 * 1024
@@ -203,12 +208,15 @@ class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         yield from self.topology.problems("topology")
         yield from self.retention.problems("retention")
         yield from self.consumer.problems("consumer")
+        yield from self.backpressure.problems("backpressure")
         yield from self._replication_problems()
         yield from (
             f"{name}: must be above 0" for name in ("publish_timeout", "close_timeout") if not getattr(self, name) > 0
         )
         if not 1 <= self.max_event_bytes <= LARGEST_EVENT_BYTES:
             yield f"max_event_bytes: {self.max_event_bytes} is not between 1 and {LARGEST_EVENT_BYTES}"
+        elif self.max_event_bytes > self.backpressure.max_queue_bytes > 0:
+            yield "backpressure.max_queue_bytes: is less than max_event_bytes, one event of that size"
 
     @property
     def connector(self) -> ConnectorConfig:

@@ -42,6 +42,7 @@ from rustok_iggy_connector import (
     NotAssignedError,
     NotFoundError,
     PermissionDeniedError,
+    Position,
     ProtocolError,
     RemoteProtocolError,
     RequestTimeoutError,
@@ -242,7 +243,11 @@ class RedriveError(TransportError):
 
 
 class ReplayError(TransportError):
-    """A replay plan is wrong, or its range is gone."""
+    """A replay plan is wrong, its range is gone, or a replay had to stop: at `position`, None when at no event."""
+
+    def __init__(self, message: str, *, position: Position | None = None) -> None:
+        self.position = position
+        super().__init__(message)
 
 
 class OutboxError(TransportError):

@@ -13,8 +13,8 @@ from typing import Unpack
 from uuid import UUID
 
 import msgspec
-import structlog
 
+from rustok_iggy.backpressure import BackpressureController
 from rustok_iggy.batch_publisher import publish_batch
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.config import IggyConfig
@@ -25,21 +25,31 @@ from rustok_iggy.consumer.statistics import ConsumerStatistics, Pauses
 from rustok_iggy.consumer.subscription import (
     EventTypes,
     Handler,
+    Replaying,
     SubscribeOptions,
     Subscription,
     check_together,
     subscriptions_for,
 )
+from rustok_iggy.dead_letters.originals import OriginalReader
+from rustok_iggy.dead_letters.queue import DlqManager
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError, ConsumerError, TransportClosedError
 from rustok_iggy.events import RUSTOK
 from rustok_iggy.health import ComponentHealth, HealthReport, component
 from rustok_iggy.outgoing import EnvelopeWriter
-from rustok_iggy.producer import MAX_QUEUED_EVENTS, Producer, ProducerStatistics
+from rustok_iggy.producer import Producer
+from rustok_iggy.publish_lane import ProducerStatistics
 from rustok_iggy.publish_results import PublishResults
+from rustok_iggy.replay.manager import ReplayManager
+from rustok_iggy.replay.options import FileTarget, ReplayOptions
+from rustok_iggy.replay.plan import ReplayPlan
+from rustok_iggy.replay.planning import ReplaySelection
+from rustok_iggy.replay.progress import ReplayProgress
+from rustok_iggy.replay.replay_run import OnProgress
 from rustok_iggy.running import in_background, set_by_sigterm
 from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, SerializationFormat
-from rustok_iggy.topology import TopologyManager, desired_topology
+from rustok_iggy.topology import Topic, TopologyManager, desired_topology
 from rustok_iggy.transport import EventTransport, H, ReliabilityLevel
 from rustok_iggy.transport_statistics import TransportStatistics
 from rustok_iggy_connector import (
@@ -49,13 +59,11 @@ from rustok_iggy_connector import (
     NotFoundError,
     PublishConfirmation,
     TopicInfo,
+    get_logger,
     open_connector,
 )
 
-log = structlog.get_logger(__name__)
-
-NEARLY_FULL = 0.7
-"""Share of the publish queue above which health is degraded (RusToK's warning threshold)."""
+log = get_logger(__name__)
 
 
 class IggyTransport(EventTransport):
@@ -81,6 +89,8 @@ class IggyTransport(EventTransport):
             serializers[self.config.serialization], self._desired, max_event_bytes=self.config.max_event_bytes
         )
         self._reader = EnvelopeReader(serializers, self.config.serialization)
+        self._originals = OriginalReader(serializers, self.config.serialization)
+        self._json = serializers.get(SerializationFormat.JSON)
         self._connector = connector or open_connector(self.config.connector)
         self._producer: Producer | None = None
         self._topics: Mapping[str, TopicInfo] = {}
@@ -101,6 +111,42 @@ class IggyTransport(EventTransport):
         """Compare and apply the configured streams and topics."""
         return TopologyManager(self._connector.admin, self._desired)
 
+    @property
+    def replays(self) -> ReplayManager:
+        """Plan replays of stored events, and run them."""
+        return ReplayManager(
+            connector=self._connector,
+            stream=self.config.topology.stream_name,
+            catalog=self.catalog,
+            reader=self._reader,
+            json=self._json,
+            config=self.config.consumer,
+            is_forbidden=self._is_replay_forbidden,
+        )
+
+    async def plan_replay(self, *, topic: str = Topic.DOMAIN, **selection: Unpack[ReplaySelection]) -> ReplayPlan:
+        """Read a range of a topic once and say what a replay of it hands over. See ReplayManager.plan."""
+        self._open_producer()
+        return await self.replays.plan(topic=topic, **selection)
+
+    async def run_replay(
+        self,
+        plan: ReplayPlan,
+        target: Handler | FileTarget,
+        *,
+        options: ReplayOptions | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> ReplayProgress:
+        """Hand a plan's events to a handler, or write them `to_file(...)`. See ReplayManager.run."""
+        self._open_producer()
+        return await self.replays.run(plan, target, options=options, on_progress=on_progress)
+
+    @property
+    def dead_letters(self) -> DlqManager:
+        """Look at dead letters, run them again, discard them. Needs no subscription here."""
+        self._open_producer()
+        return DlqManager(self._connector, stream=self.config.topology.stream_name, originals=self._originals)
+
     async def open(self) -> None:
         if self._closed:
             raise TransportClosedError("the transport was closed; make a new one")
@@ -113,7 +159,10 @@ class IggyTransport(EventTransport):
             await self._connector.shutdown()
             raise
         self._producer = Producer(
-            self._connector, stream=self.config.topology.stream_name, timeout=self.config.publish_timeout
+            self._connector,
+            stream=self.config.topology.stream_name,
+            timeout=self.config.publish_timeout,
+            backpressure=BackpressureController(self.config.backpressure),
         )
         log.info("transport_opened", engine=self._connector.server.engine, address=self._connector.server.address)
 
@@ -215,14 +264,14 @@ class IggyTransport(EventTransport):
             durability={name: info.durability or "unknown" for name, info in self._topics.items()},
             components={
                 "server": self._server_health(connected=connected),
-                "publishing": self._publishing_health(),
+                "publishing": self.statistics().publishing.health(),
                 "consuming": self._consuming_health(),
             },
         )
 
     def statistics(self) -> TransportStatistics:
         return TransportStatistics(
-            publishing=replace(self._producer.statistics) if self._producer is not None else ProducerStatistics(),
+            publishing=self._producer.statistics if self._producer is not None else ProducerStatistics(),
             consuming=replace(self._consuming),
             connector=self._connector.statistics(),
         )
@@ -240,7 +289,7 @@ class IggyTransport(EventTransport):
         consumption = self._consumption = Consumption(
             self._connector,
             self._subscriptions,
-            stream=self.config.topology.stream_name,
+            topology=self._desired,
             reader=self._reader,
             config=self.config.consumer,
             statistics=self._consuming,
@@ -254,6 +303,9 @@ class IggyTransport(EventTransport):
             raise
         finally:
             self._consumption = None
+
+    def _is_replay_forbidden(self, handler: Handler) -> bool:
+        return any(each.handler == handler and each.replay is Replaying.FORBIDDEN for each in self._subscriptions)
 
     def _require_group(self, group: str) -> None:
         if all(subscription.group != group for subscription in self._subscriptions):
@@ -275,15 +327,6 @@ class IggyTransport(EventTransport):
         if not connected:
             return component(unhealthy=("the transport is not open",))
         return component(unhealthy=() if self._connector.statistics().connected else ("not connected",))
-
-    def _publishing_health(self) -> ComponentHealth:
-        statistics = self.statistics().publishing
-        degraded = []
-        if statistics.retrying:
-            degraded.append(f"{statistics.retrying} partitions wait for the server to take a batch again")
-        if statistics.queued >= NEARLY_FULL * MAX_QUEUED_EVENTS:
-            degraded.append(f"{statistics.queued} events are queued")
-        return component(degraded=tuple(degraded))
 
     def _consuming_health(self) -> ComponentHealth:
         unhealthy = []

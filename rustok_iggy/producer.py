@@ -9,99 +9,43 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-import structlog
-
-from rustok_iggy.errors import BackpressureError, TransportClosedError
+from rustok_iggy.backpressure import BackpressureController
+from rustok_iggy.errors import TransportClosedError
+from rustok_iggy.publish_admission import Admission, Entrant
 from rustok_iggy.publish_attempt import PublishAttempt
-from rustok_iggy.publish_queue import Batch, PartitionQueue, PublishFailure, PublishStatus, Submission
+from rustok_iggy.publish_lane import Call, Lane, PendingSubmission, ProducerStatistics
+from rustok_iggy.publish_queue import Batch, PublishFailure, PublishStatus, Submission
 from rustok_iggy_connector import (
     ConnectorError,
     IggyConnector,
     OutgoingMessage,
     PublishBatch,
     RequestTimeoutError,
+    get_logger,
 )
 
-log = structlog.get_logger(__name__)
-
-MAX_QUEUED_EVENTS = 100_000
-MAX_QUEUED_BYTES = 256 * 1024 * 1024
-"""Nothing more is taken above these: half a minute of a stalled server at 3000 events a second."""
+log = get_logger(__name__)
 
 
-class PendingSubmission(Submission):
-    """A submission someone waits for; `settled` gets no value, the outcome is in the submission."""
+@dataclass(slots=True)
+class PartitionMessages:
+    """What one call publishes to one partition, in order; `tenants` are those of the messages."""
 
-    __slots__ = ("settled",)
-
-    def __init__(
-        self,
-        messages: Sequence[OutgoingMessage],
-        tenants: Sequence[UUID],
-        *,
-        deadline: float,
-        settled: asyncio.Future[None],
-    ) -> None:
-        super().__init__(messages, tenants, deadline=deadline)
-        self.settled = settled
-
-
-class _Lane:
-    """One partition: its queue, its worker, and the batch under way.
-
-    `unfinished` is a batch whose first try was made by its caller; the worker repeats it before anything else.
-    """
-
-    __slots__ = ("in_flight", "partition_id", "queue", "topic", "unfinished", "wakeup", "worker")
-
-    def __init__(self, topic: str, partition_id: int) -> None:
-        self.topic = topic
-        self.partition_id = partition_id
-        self.queue = PartitionQueue()
-        self.in_flight: Batch | None = None
-        self.unfinished: PublishAttempt | None = None
-        self.wakeup: asyncio.Future[None] | None = None
-        self.worker: asyncio.Task[None] | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.topic}/{self.partition_id}"
-
-    @property
-    def is_idle(self) -> bool:
-        """Nothing is queued or under way, and the worker waits: it is not about to take what is queued next."""
-        return self.wakeup is not None and self.in_flight is None and not self.queue
-
-    def wake(self) -> None:
-        wakeup, self.wakeup = self.wakeup, None
-        if wakeup is not None and not wakeup.done():  # done: the worker was cancelled
-            wakeup.set_result(None)
-
-
-@dataclass(slots=True, kw_only=True)
-class ProducerStatistics:
-    """Events since the start: taken = confirmed + failed + unknown + unsent + queued. `queued` includes in flight."""
-
-    confirmed: int = 0
-    failed: int = 0
-    unknown: int = 0
-    unsent: int = 0
-    queued: int = 0
-    queued_bytes: int = 0
-    batches: int = 0
-    retries: int = 0
-    retrying: int = 0
-    """Partitions whose batch failed and is being repeated right now."""
+    topic: str
+    partition_id: int
+    messages: Sequence[OutgoingMessage]
+    tenants: Sequence[UUID]
 
 
 class Producer:
     """Publishes to the topics of one stream. For one event loop.
 
     Order: events of one partition are stored in the order of the calls that took them. Cancelling a caller does not
-    take back what it submitted. `sleep` and `jitter` (a number from 0 to 1) are for tests.
+    take back what has entered the queue; a call that still waits for room leaves without a trace. `sleep` and `jitter`
+    (a number from 0 to 1) are for tests.
     """
 
     def __init__(
@@ -110,6 +54,7 @@ class Producer:
         *,
         stream: str,
         timeout: float,
+        backpressure: BackpressureController | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -119,9 +64,23 @@ class Producer:
         self._sleep = sleep
         self._jitter = jitter
         self._loop = asyncio.get_running_loop()
-        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
         self._closed = False
-        self.statistics = ProducerStatistics()
+        self._backpressure = backpressure or BackpressureController()
+        self._admission: Admission[Call] = Admission(self._backpressure)
+        self._counted = ProducerStatistics()
+
+    @property
+    def statistics(self) -> ProducerStatistics:
+        """As they are now: a copy."""
+        return replace(
+            self._counted,
+            queued=self._backpressure.depth,
+            queued_bytes=self._backpressure.queued_bytes,
+            waiting=self._admission.waiting_events,
+            rejected=self._backpressure.rejected,
+            backpressure=self._backpressure.state,
+        )
 
     async def publish(self, message: OutgoingMessage, *, topic: str, partition_id: int, tenant_id: UUID) -> int:
         """Store one message; its offset.
@@ -129,48 +88,99 @@ class Producer:
         Raises what the connector raises when it is not confirmed in time, PredecessorFailedError, BackpressureError,
         TransportClosedError.
         """
-        self.require_room()
+        self.require_open()
         lane = self._lanes.get((topic, partition_id)) or self._open_lane(topic, partition_id)
         submission = self._submission((message,), (tenant_id,))
-        if lane.is_idle:
+        entrant = self._entrant(((lane, submission),))
+        if not self._admission.enter(entrant):
+            await self._wait_for_room(entrant)
+        elif lane.is_idle:
             await self._send_alone(lane, submission)
         else:
-            lane.queue.add(submission)
-            lane.wake()
+            self._queue(entrant)
         if submission.unsettled:
             await submission.settled
         if submission.failures:
             raise submission.failures[0].error
         return submission.confirmed[0][1]
 
-    def require_room(self) -> None:
-        """Raise TransportClosedError when closed, BackpressureError when too much is queued already."""
+    async def publish_together(self, parts: Sequence[PartitionMessages]) -> list[PendingSubmission]:
+        """Queue the messages of one call, all or none, and return what became of them, in the order of `parts`.
+
+        They are queued before the first await when there is room. Raises BackpressureError, TransportClosedError, and
+        ValidationError for more than the queue can hold: nothing was sent.
+        """
+        self.require_open()
+        pending = [
+            (
+                self._lanes.get((part.topic, part.partition_id)) or self._open_lane(part.topic, part.partition_id),
+                self._submission(part.messages, part.tenants),
+            )
+            for part in parts
+        ]
+        if pending:
+            entrant = self._entrant(pending)
+            if self._admission.enter(entrant):
+                self._queue(entrant)
+            else:
+                await self._wait_for_room(entrant)
+        for _, submission in pending:
+            if submission.unsettled:
+                await submission.settled
+        return [submission for _, submission in pending]
+
+    def require_open(self) -> None:
+        """Raise TransportClosedError when closed."""
         if self._closed:
             raise TransportClosedError("the transport is closed; nothing was sent")
-        depth, queued_bytes = self.statistics.queued, self.statistics.queued_bytes
-        if depth >= MAX_QUEUED_EVENTS or queued_bytes >= MAX_QUEUED_BYTES:
-            raise BackpressureError(
-                f"{depth} events wait to be published; publish more slowly, or look why the server is slow",
-                depth=depth,
-                queued_bytes=queued_bytes,
-            )
 
-    def submit(
-        self, messages: Sequence[OutgoingMessage], *, topic: str, partition_id: int, tenants: Sequence[UUID]
-    ) -> PendingSubmission:
-        """Queue messages for one partition, at least one; await `settled` of what is returned.
+    def _entrant(self, parts: Sequence[tuple[Lane, PendingSubmission]]) -> Entrant[Call]:
+        submissions = [submission for _, submission in parts]
+        entrant = Entrant(
+            Call(parts),
+            count=sum([len(submission.messages) for submission in submissions]),
+            size=sum([submission.size for submission in submissions]),
+        )
+        for submission in submissions:
+            submission.call = entrant
+        return entrant
 
-        Ask `require_room` before: a call's events are all queued, or none.
-        """
-        lane = self._lanes.get((topic, partition_id)) or self._open_lane(topic, partition_id)
-        submission = self._submission(messages, tenants)
-        lane.queue.add(submission)
-        lane.wake()
-        return submission
+    def _queue(self, entrant: Entrant[Call]) -> None:
+        for lane, submission in entrant.call.parts:
+            lane.queue.add(submission)
+            lane.wake()
+
+    async def _wait_for_room(self, entrant: Entrant[Call]) -> None:
+        call = entrant.call
+        admitted = call.admitted = self._loop.create_future()
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                await admitted
+        except TimeoutError:
+            if admitted.cancelled():
+                raise self._admission.refusal(f"not taken within {self._timeout:g} s") from None
+        finally:
+            if admitted.cancelled():
+                self._let_in(self._admission.withdraw(entrant))
+
+    def _let_in(self, entrants: list[Entrant[Call]]) -> None:
+        """Queue calls that waited; what of them failed meanwhile gives its places back, which lets in more."""
+        while entrants:
+            following: list[Entrant[Call]] = []
+            for entrant in entrants:
+                for lane, submission in entrant.call.parts:
+                    if submission.pending:
+                        lane.queue.add(submission)
+                        lane.wake()
+                    else:
+                        following += self._admission.give_back(submission.size, count=len(submission.messages))
+                entrant.call.end_waiting()
+            entrants = following
 
     async def aclose(self, *, timeout: float) -> None:
         """Take no more, wait `timeout` seconds for what is queued, fail the rest. Idempotent."""
         self._closed = True
+        self._turn_away()
         lanes = list(self._lanes.values())
         for lane in lanes:
             lane.wake()
@@ -185,7 +195,18 @@ class Producer:
             self._fail_what_is_left(lanes)
         await asyncio.wait(workers)
 
-    def _fail_what_is_left(self, lanes: Iterable[_Lane]) -> None:
+    def _turn_away(self) -> None:
+        """Fail what still waits for room: it was not taken."""
+        error = TransportClosedError("the transport closed before the event was taken; nothing was sent")
+        failure = PublishFailure(PublishStatus.UNSENT, error)
+        for entrant in reversed(self._admission.waiting):  # from behind: nobody enters in place of another
+            for _, submission in entrant.call.parts:
+                if submission.unsettled:
+                    submission.fail(submission.pending, failure)
+                    submission.pending = ()
+                    self._settle((submission,))
+
+    def _fail_what_is_left(self, lanes: Iterable[Lane]) -> None:
         unknown = unsent = 0
         for lane in lanes:
             if lane.in_flight is not None:
@@ -202,23 +223,16 @@ class Producer:
         if unknown or unsent:
             log.error("publishes_failed_at_close", unknown=unknown, unsent=unsent)
 
-    def _open_lane(self, topic: str, partition_id: int) -> _Lane:
-        lane = self._lanes[topic, partition_id] = _Lane(topic, partition_id)
+    def _open_lane(self, topic: str, partition_id: int) -> Lane:
+        lane = self._lanes[topic, partition_id] = Lane(topic, partition_id)
         lane.worker = self._loop.create_task(self._work(lane), name=f"publish {lane.name}")
         return lane
 
     def _submission(self, messages: Sequence[OutgoingMessage], tenants: Sequence[UUID]) -> PendingSubmission:
-        submission = PendingSubmission(
-            messages,
-            tenants,
-            deadline=self._loop.time() + self._timeout,
-            settled=self._loop.create_future(),
-        )
-        self.statistics.queued += len(messages)
-        self.statistics.queued_bytes += submission.size
-        return submission
+        deadline = self._loop.time() + self._timeout
+        return PendingSubmission(messages, tenants, deadline=deadline, settled=self._loop.create_future())
 
-    async def _send_alone(self, lane: _Lane, submission: PendingSubmission) -> None:
+    async def _send_alone(self, lane: Lane, submission: PendingSubmission) -> None:
         """Send from the caller's own task, when nothing of the partition waits: it saves two turns of the loop.
 
         What does not succeed at once, also because the caller is cancelled, is left to the worker to repeat.
@@ -248,7 +262,7 @@ class Producer:
             if lane.queue or self._closed:
                 lane.wake()
 
-    async def _work(self, lane: _Lane) -> None:
+    async def _work(self, lane: Lane) -> None:
         while True:
             if lane.in_flight is not None and lane.unfinished is not None:
                 batch, attempt = lane.in_flight, lane.unfinished
@@ -275,7 +289,7 @@ class Producer:
                     # Those just confirmed get their turn: what they publish next belongs into the next batch.
                     await asyncio.sleep(0)
 
-    async def _send(self, lane: _Lane, batch: Batch, attempt: PublishAttempt) -> int:
+    async def _send(self, lane: Lane, batch: Batch, attempt: PublishAttempt) -> int:
         """Send until confirmed; the first offset. Raises _GaveUp."""
         if attempt.is_first and self._loop.time() >= batch.deadline:
             raise _GaveUp(self._expired())
@@ -286,9 +300,9 @@ class Producer:
                 while True:
                     if not attempt.is_first:
                         self._require_retryable(attempt)
-                        self.statistics.retrying += not repeating
+                        self._counted.retrying += not repeating
                         repeating = True
-                        self.statistics.retries += 1
+                        self._counted.retries += 1
                         log.warning("publish_repeated", partition=lane.name, error=str(attempt.error))
                         await self._sleep(attempt.delay * (1 + self._jitter() / 2))
                     attempt.begin()
@@ -299,31 +313,27 @@ class Producer:
         except TimeoutError:
             raise _GaveUp(attempt.failure(self._timeout)) from attempt.error
         finally:
-            self.statistics.retrying -= repeating
+            self._counted.retrying -= repeating
 
     def _require_retryable(self, attempt: PublishAttempt) -> None:
         if attempt.error is not None and not attempt.error.retryable:
             raise _GaveUp(attempt.failure(self._timeout)) from attempt.error
 
-    def _request(self, lane: _Lane, batch: Batch) -> PublishBatch:
+    def _request(self, lane: Lane, batch: Batch) -> PublishBatch:
         return PublishBatch(
             stream=self._stream, topic=lane.topic, partition_id=lane.partition_id, messages=batch.messages
         )
 
-    def _confirmed(self, lane: _Lane, batch: Batch, first_offset: int) -> None:
+    def _confirmed(self, lane: Lane, batch: Batch, first_offset: int) -> None:
         lane.in_flight = None
-        self.statistics.batches += 1
+        self._counted.batches += 1
         self._settle(lane.queue.confirm(batch, first_offset))
 
     def _expired(self) -> PublishFailure:
-        error = BackpressureError(
-            f"not sent: {self._timeout:g} s passed behind earlier events of its partition",
-            depth=self.statistics.queued,
-            queued_bytes=self.statistics.queued_bytes,
-        )
+        error = self._admission.refusal(f"not sent: {self._timeout:g} s passed behind earlier events of its partition")
         return PublishFailure(PublishStatus.UNSENT, error)
 
-    def _failed(self, lane: _Lane, batch: Batch, failure: PublishFailure) -> None:
+    def _failed(self, lane: Lane, batch: Batch, failure: PublishFailure) -> None:
         lane.in_flight = None
         log.error(
             "publish_failed",
@@ -332,20 +342,31 @@ class Producer:
             status=failure.status.value,
             error=type(failure.error).__name__,
         )
-        self._settle(lane.queue.fail(batch, failure))
+        behind = [
+            submission
+            for entrant in self._admission.waiting
+            for waits_for, submission in entrant.call.parts
+            if waits_for is lane and submission.unsettled
+        ]
+        self._settle(lane.queue.fail(batch, failure, behind=behind))
 
     def _settle(self, submissions: Iterable[Submission]) -> None:
-        statistics = self.statistics
+        counted = self._counted
         for submission in submissions:
             assert isinstance(submission, PendingSubmission), "only pending submissions are queued"
-            statistics.queued -= len(submission.messages)
-            statistics.queued_bytes -= submission.size
-            statistics.confirmed += len(submission.messages) - len(submission.failures)
+            counted.confirmed += len(submission.messages) - len(submission.failures)
             for failure in submission.failures.values():
                 name = failure.status.value
-                setattr(statistics, name, getattr(statistics, name) + 1)
+                setattr(counted, name, getattr(counted, name) + 1)
             if not submission.settled.done():  # its caller may have been cancelled
                 submission.settled.set_result(None)
+            entrant = submission.call
+            assert entrant is not None, "what was never to enter is settled"
+            if entrant.entered:
+                self._let_in(self._admission.give_back(submission.size, count=len(submission.messages)))
+            elif not any(other.unsettled for _, other in entrant.call.parts):
+                self._let_in(self._admission.withdraw(entrant))
+                entrant.call.end_waiting()
 
 
 class _GaveUp(Exception):  # noqa: N818 - a signal between two methods of this file

@@ -133,10 +133,10 @@ class PartitionQueue:
             first_offset += len(indexes)
         return [submission for submission, _ in batch.parts if not submission.unsettled]
 
-    def fail(self, batch: Batch, failure: PublishFailure) -> list[Submission]:
+    def fail(self, batch: Batch, failure: PublishFailure, *, behind: Iterable[Submission] = ()) -> list[Submission]:
         """Record that the batch failed for good, and that what is queued of its tenants is not sent.
 
-        Return the submissions that are settled with it.
+        `behind` are submissions for this partition that still wait for room. Return those that are settled with it.
         """
         predecessors: dict[UUID, UUID] = {}
         for submission, indexes in batch.parts:
@@ -144,7 +144,7 @@ class PartitionQueue:
             for index in indexes:
                 predecessors[submission.tenants[index]] = submission.messages[index].id
         touched = {id(submission): submission for submission, _ in batch.parts}
-        for submission in self._waiting:
+        for submission in (*self._waiting, *behind):
             self._leave_out(submission, predecessors)
             touched[id(submission)] = submission
         self._waiting = deque(submission for submission in self._waiting if submission.pending)

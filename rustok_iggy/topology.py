@@ -10,13 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-import structlog
-
 from rustok_iggy.config import IggyConfig
 from rustok_iggy.errors import TopologyConflictError, TopologyError
-from rustok_iggy_connector import AlreadyExistsError, ConnectorMode, Durability, TopicInfo, TopicSpec, TopologyAdmin
+from rustok_iggy_connector import (
+    AlreadyExistsError,
+    ConnectorMode,
+    Durability,
+    PermissionDeniedError,
+    TopicInfo,
+    TopicSpec,
+    TopologyAdmin,
+    get_logger,
+)
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 SECONDS_PER_DAY = 86_400.0
 BYTES_PER_GB = 2**30
@@ -53,6 +60,7 @@ class DesiredTopology:
     stream: str
     topics: tuple[TopicSpec, ...]
     check_durability: bool = True
+    replication_factor: int = 1
 
     def partitions(self, topic: str) -> int:
         """Return the partition count of a topic."""
@@ -90,16 +98,27 @@ class UpdateRetention:
 
 Step = CreateStream | CreateTopic | UpdateRetention
 
+_RIGHTS: Mapping[type[Step], str] = {
+    CreateStream: "manage_streams",
+    CreateTopic: "manage_topics on the stream",
+    UpdateRetention: "manage_topic on the topic",
+}
+"""What each step needs (iggy-server, core/metadata/src/permissioner/permissioner_rules)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """A difference that no step removes."""
+    """A difference that no step removes, because the server cannot change it in place.
+
+    Events would go wrong or get lost over a `blocking` one, so apply() refuses it; others are only told by drift().
+    """
 
     topic: str
     field: str
     desired: object
     actual: object
     advice: str
+    blocking: bool = True
 
     def __str__(self) -> str:
         return (
@@ -118,6 +137,32 @@ class TopologyPlan:
     def is_empty(self) -> bool:
         return not self.steps and not self.conflicts
 
+    @property
+    def blocking(self) -> tuple[Conflict, ...]:
+        """Conflicts that apply() refuses."""
+        return tuple(conflict for conflict in self.conflicts if conflict.blocking)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Every difference in words: those that apply() removes, those it refuses, those that have to be lived with."""
+
+    removable: tuple[str, ...]
+    refused: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """For a command line: 0 nothing to do, 1 apply() removes it, 2 somebody has to decide.
+
+        What is fixed at creation and does no harm (`fixed`) does not count: nothing could ever make it go away.
+        """
+        return 2 if self.refused else 1 if self.removable else 0
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        return (*self.removable, *self.refused, *self.fixed)
+
 
 def desired_topology(config: IggyConfig) -> DesiredTopology:
     """Return what the configuration wants."""
@@ -131,6 +176,7 @@ def desired_topology(config: IggyConfig) -> DesiredTopology:
     )
     return DesiredTopology(
         stream=topology.stream_name,
+        replication_factor=topology.replication_factor,
         check_durability=config.connector.mode is not ConnectorMode.MEMORY,
         topics=tuple(
             TopicSpec(
@@ -163,13 +209,7 @@ def plan_topology(desired: DesiredTopology, actual: ActualTopology) -> TopologyP
 
 def _conflicts(spec: TopicSpec, found: TopicInfo, *, check_durability: bool) -> Iterator[Conflict]:
     if spec.partitions != found.partitions:
-        yield Conflict(
-            topic=spec.name,
-            field="partitions",
-            desired=spec.partitions,
-            actual=found.partitions,
-            advice="set the configured count to the server's, or move the events to a new stream",
-        )
+        yield _partition_conflict(spec, found)
     # Replicated where persisted is named would lose acknowledged events; stronger than named is fine.
     if check_durability and spec.durability is Durability.PERSISTED and found.durability is not Durability.PERSISTED:
         yield Conflict(
@@ -180,6 +220,38 @@ def _conflicts(spec: TopicSpec, found: TopicInfo, *, check_durability: bool) -> 
             advice="it is fixed at creation: name topology.durability: replicated to accept that acknowledged events"
             " can be lost, or move to a new stream",
         )
+    if found.segment_bytes not in {None, spec.segment_bytes}:
+        yield Conflict(
+            topic=spec.name,
+            field="segment_bytes",
+            desired=spec.segment_bytes,
+            actual=found.segment_bytes,
+            advice="it is fixed at creation, and retention is exact to one segment: nothing is lost, events may stay"
+            " longer than configured",
+            blocking=False,
+        )
+
+
+def _partition_conflict(spec: TopicSpec, found: TopicInfo) -> Conflict:
+    # Letters stand in partition (source partition mod partitions of dlq): fewer only share, none is misplaced.
+    if spec.name == Topic.DLQ:
+        return Conflict(
+            topic=spec.name,
+            field="partitions",
+            desired=spec.partitions,
+            actual=found.partitions,
+            advice="letters of source partition p stand in partition p mod the count of dlq, so several share one;"
+            " that is slower and otherwise harmless",
+            blocking=False,
+        )
+    return Conflict(
+        topic=spec.name,
+        field="partitions",
+        desired=spec.partitions,
+        actual=found.partitions,
+        advice="with another count a tenant's events go to another partition and its order is lost: set the configured"
+        " count to the server's, or move the events to a new stream",
+    )
 
 
 def _segment_bytes(max_bytes: int, partitions: int) -> int:
@@ -201,22 +273,28 @@ class TopologyManager:
     async def describe(self) -> ActualTopology:
         """Return what the server has. Raises what TopologyAdmin raises."""
         stream = self.desired.stream
-        found = await self._admin.describe_stream(stream)
         topics = {}
-        for spec in self.desired.topics if found is not None else ():
+        for spec in self.desired.topics:
             topic = await self._admin.describe_topic(stream=stream, topic=spec.name)
             if topic is not None:
                 topics[spec.name] = topic
-        return ActualTopology(stream_exists=found is not None, topics=topics)
+        # Asked only when something is missing: who may read a stream may read every event in it.
+        complete = len(topics) == len(self.desired.topics)
+        exists = complete or await self._admin.describe_stream(stream) is not None
+        return ActualTopology(stream_exists=exists, topics=topics)
 
     async def plan(self) -> TopologyPlan:
         """Return what apply() would do, changing nothing."""
         return plan_topology(self.desired, await self.describe())
 
-    async def drift(self) -> tuple[str, ...]:
-        """Return every difference in words, empty when there is none."""
+    async def drift(self) -> Drift:
+        """Return every difference in words, changing nothing."""
         plan = await self.plan()
-        return (*(_in_words(step) for step in plan.steps), *map(str, plan.conflicts))
+        return Drift(
+            removable=tuple(map(_in_words, plan.steps)),
+            refused=tuple(map(str, plan.blocking)),
+            fixed=tuple(str(conflict) for conflict in plan.conflicts if not conflict.blocking),
+        )
 
     async def apply(self) -> ActualTopology:
         """Take every step that is missing; return what the server has then.
@@ -227,12 +305,26 @@ class TopologyManager:
         for _ in range(MAX_ROUNDS):
             actual = await self.describe()
             plan = plan_topology(self.desired, actual)
-            _refuse(plan.conflicts)
-            if plan.is_empty:
+            _refuse(plan.blocking)
+            if not plan.steps:
+                await self._check_replication()
                 return actual
             for step in plan.steps:
                 await self._take(step)
-        raise TopologyError(f"the server does not keep: {'; '.join(await self.drift())}")
+        raise TopologyError(f"the server does not keep: {'; '.join((await self.drift()).removable)}")
+
+    async def _check_replication(self) -> None:
+        wanted = self.desired.replication_factor
+        if wanted == 1:
+            return
+        nodes = await self._admin.cluster_size()
+        if wanted != nodes:
+            raise TopologyConflictError(
+                f"topology.replication_factor is {wanted}, the server reports {nodes} nodes and keeps every topic on"
+                " all of them: set it to that number, or to 1 to leave it to the server",
+                desired={"replication_factor": wanted},
+                actual={"replication_factor": nodes},
+            )
 
     async def _take(self, step: Step) -> None:
         stream = self.desired.stream
@@ -244,6 +336,14 @@ class TopologyManager:
                     await self._admin.create_topic(stream=stream, spec=spec)
                 case UpdateRetention(spec=spec):
                     await self._admin.update_topic(stream=stream, spec=spec)
+        except PermissionDeniedError as error:
+            raise PermissionDeniedError(
+                f"{_in_words(step)}, and this user may not change that: {error}; let a user with {_RIGHTS[type(step)]}"
+                " apply the topology once, then this one needs none of it",
+                status=error.status,
+                name=error.name,
+                command=error.command,
+            ) from error
         except AlreadyExistsError:
             return  # another process was faster; the next round compares what it made
         log.info("topology_changed", stream=stream, because=_in_words(step))

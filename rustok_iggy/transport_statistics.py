@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rustok_iggy.consumer.statistics import ConsumerStatistics
-from rustok_iggy.producer import ProducerStatistics
+from rustok_iggy.publish_lane import ProducerStatistics
 from rustok_iggy_connector import ConnectorStatistics
 
 

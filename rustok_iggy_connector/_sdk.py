@@ -25,7 +25,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import apache_iggy
-import structlog
 
 from rustok_iggy_connector._sdk_texts import (
     CANNOT_CONNECT,
@@ -48,6 +47,7 @@ from rustok_iggy_connector.errors import (
     ServerError,
     ServerUnreachableError,
 )
+from rustok_iggy_connector.logging import get_logger
 from rustok_iggy_connector.models import PublishBatch, ReceivedMessage
 from rustok_iggy_connector.refusals import incompatible, refusal
 from rustok_iggy_connector.wire.codes import Status
@@ -61,7 +61,7 @@ LOGOUT_TIMEOUT = 2.0
 HEARTBEAT_INTERVAL = 5.0
 """Seconds. The server drops a silent session after 36."""
 
-_log = structlog.get_logger("rustok_iggy_connector")
+_log = get_logger("rustok_iggy_connector")
 _T = TypeVar("_T")
 
 

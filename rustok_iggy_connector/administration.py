@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.connector import TopologyAdmin
 from rustok_iggy_connector.errors import InvalidRequestError, NotFoundError, UnsupportedOptionError
+from rustok_iggy_connector.group_offsets import store_as_only_member
 from rustok_iggy_connector.models import CommittedOffset, GroupInfo, StreamInfo, TopicInfo, TopicSpec
-from rustok_iggy_connector.names import check_names, group_of, topic_of
+from rustok_iggy_connector.names import check_names, group_of, partition_of, topic_of
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.topic_options import (
     durability_in_force,
@@ -17,7 +20,7 @@ from rustok_iggy_connector.topic_options import (
     segment_bytes,
     segment_options,
 )
-from rustok_iggy_connector.wire.commands import groups, offsets, streams, topics
+from rustok_iggy_connector.wire.commands import groups, offsets, streams, system, topics
 from rustok_iggy_connector.wire.fields import Field
 from rustok_iggy_connector.wire.primitives import Consumer, ConsumerKind
 
@@ -64,6 +67,64 @@ class SessionAdmin(TopologyAdmin):
     async def committed_offsets(self, *, stream: str, topic: str, group: str) -> dict[int, CommittedOffset]:
         check_names(stream=stream, topic=topic, group=group)
         return await self._session.run(lambda client: _committed_offsets(client, stream, topic, group))
+
+    async def list_groups(self, *, stream: str, topic: str) -> tuple[str, ...]:
+        check_names(stream=stream, topic=topic)
+        request = groups.GetGroups(stream=stream, topic=topic)
+        try:
+            found = await self._session.run(
+                lambda client: client.ask(request, groups.GroupList, subject=topic_of(stream, topic))
+            )
+        except NotFoundError:
+            return ()
+        return () if found is None else tuple(sorted(group.name for group in found.groups))
+
+    async def store_group_offsets(
+        self, *, stream: str, topic: str, group: str, offsets: Mapping[int, int | None]
+    ) -> None:
+        check_names(stream=stream, topic=topic, group=group)
+        await self._session.run(lambda client: store_as_only_member(client, stream, topic, group, offsets))
+
+    async def cluster_size(self) -> int:
+        found = await self._session.run(
+            lambda client: client.ask(system.GetClusterMetadata(), system.ClusterMetadata, subject="the cluster")
+        )
+        return 1 if found is None else max(1, len(found.nodes))
+
+    async def reader_offset(
+        self, *, stream: str, topic: str, partition_id: int, consumer: str
+    ) -> CommittedOffset | None:
+        check_names(stream=stream, topic=topic, consumer=consumer)
+        request = offsets.GetOffset(
+            consumer=Consumer(ConsumerKind.SINGLE, consumer), stream=stream, topic=topic, partition_id=partition_id
+        )
+        subject = partition_of(stream, topic, partition_id)
+        found = await self._session.run(lambda client: client.ask(request, offsets.OffsetInfo, subject=subject))
+        return None if found is None else CommittedOffset(committed=found.stored_offset, current=found.current_offset)
+
+    async def store_reader_offset(
+        self, *, stream: str, topic: str, partition_id: int, consumer: str, offset: int
+    ) -> None:
+        check_names(stream=stream, topic=topic, consumer=consumer)
+        if offset < 0:
+            raise InvalidRequestError(f"offset {offset} for consumer {consumer!r}: offsets start at 0")
+        request = offsets.StoreOffset(
+            consumer=Consumer(ConsumerKind.SINGLE, consumer),
+            stream=stream,
+            topic=topic,
+            partition_id=partition_id,
+            offset=offset,
+        )
+        subject = partition_of(stream, topic, partition_id)
+        await self._session.run(lambda client: client.request(request, subject=subject))
+
+    async def delete_reader_offset(self, *, stream: str, topic: str, partition_id: int, consumer: str) -> None:
+        check_names(stream=stream, topic=topic, consumer=consumer)
+        request = offsets.DeleteOffset(
+            consumer=Consumer(ConsumerKind.SINGLE, consumer), stream=stream, topic=topic, partition_id=partition_id
+        )
+        subject = partition_of(stream, topic, partition_id)
+        await self._session.run(lambda client: client.request(request, subject=subject))
 
     async def create_stream(self, stream: str) -> None:
         check_names(stream=stream)

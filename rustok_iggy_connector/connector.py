@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -80,7 +80,7 @@ class MessageSubscriber(ABC):
 
 
 class TopologyAdmin(ABC):
-    """Streams, topics and groups. Nothing here is called while events flow.
+    """Streams, topics and groups, and the offsets of named readers. Nothing here is called once per event.
 
     Creating what exists raises AlreadyExistsError, naming what does not exist raises NotFoundError, describing it gives
     None. Names of digits only are refused (InvalidRequestError): the server reads them as numbers. Safe for concurrent
@@ -101,6 +101,56 @@ class TopologyAdmin(ABC):
         """Stored offset of a group per partition that has one, without joining the group (it would be dealt anew).
 
         Raises: NotFoundError (stream, topic or group).
+        """
+
+    @abstractmethod
+    async def list_groups(self, *, stream: str, topic: str) -> tuple[str, ...]:
+        """Names of a topic's groups, sorted; none when the stream or the topic does not exist."""
+
+    @abstractmethod
+    async def store_group_offsets(
+        self, *, stream: str, topic: str, group: str, offsets: Mapping[int, int | None]
+    ) -> None:
+        """Store offsets (partition → offset, None: delete what is stored) for a group that nobody reads in.
+
+        The server takes a group's offsets from members only, so this session is its only member for a moment: a
+        service that joins meanwhile waits up to a second for its partitions. Partitions are stored one after another,
+        and a failure leaves the earlier ones stored: repeat the call.
+
+        Raises: NotFoundError (stream, topic or group), NotAssignedError (the group has members, or one joined
+        meanwhile), InvalidRequestError (an offset past the end of the log).
+        """
+
+    @abstractmethod
+    async def cluster_size(self) -> int:
+        """Nodes of the cluster as the server reports them; 1 for a single server."""
+
+    @abstractmethod
+    async def reader_offset(
+        self, *, stream: str, topic: str, partition_id: int, consumer: str
+    ) -> CommittedOffset | None:
+        """The offset stored for a named reader, None when nothing is; without a session of that reader's own.
+
+        The server keeps names as 32-bit hashes: two may share an offset, so check what stands where it points. Of a
+        stream or topic that does not exist it says the same as of one where nothing is stored.
+
+        Raises: NotFoundError (the topic has no such partition).
+        """
+
+    @abstractmethod
+    async def store_reader_offset(
+        self, *, stream: str, topic: str, partition_id: int, consumer: str, offset: int
+    ) -> None:
+        """Store an offset for a named reader. Idempotent; it may go back. The server keeps what is not below it.
+
+        Raises: NotFoundError (stream, topic or partition), InvalidRequestError (below 0, or past the end of the log).
+        """
+
+    @abstractmethod
+    async def delete_reader_offset(self, *, stream: str, topic: str, partition_id: int, consumer: str) -> None:
+        """Forget the offset of a named reader, and keep nothing for it any more.
+
+        Raises: NotFoundError (stream, topic or partition, or nothing is stored).
         """
 
     @abstractmethod

@@ -18,8 +18,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import structlog
-
 from rustok_iggy_connector.config import EmbeddedConnectorConfig, Engine
 from rustok_iggy_connector.data_directory import Credentials, DataDirectory, DataDirectoryLock
 from rustok_iggy_connector.engines import ServerProgram, find_program, launch, refuse_foreign_data
@@ -33,10 +31,11 @@ from rustok_iggy_connector.errors import (
     ServerStartupError,
     ServerUnreachableError,
 )
+from rustok_iggy_connector.logging import get_logger
 from rustok_iggy_connector.probe import log_in
 from rustok_iggy_connector.process import ServerProcess
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LOOK_INTERVAL = 0.05
 """Seconds between looks at a server that is being started, here or by another process: half of the fastest start."""

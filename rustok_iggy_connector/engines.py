@@ -16,13 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from rustok_iggy_connector.config import EmbeddedConnectorConfig, Engine
 from rustok_iggy_connector.data_directory import Credentials
 from rustok_iggy_connector.errors import IncompatibleServerError, ServerNotFoundError, ServerStartupError
+from rustok_iggy_connector.logging import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 BINARY = "iggy-server"
 PATH_VARIABLE = "IGGY_SERVER_PATH"

@@ -15,13 +15,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import ClassVar
 
-import structlog
-
 from rustok_iggy_connector.data_directory import DataDirectory, DataDirectoryLock
 from rustok_iggy_connector.engines import Launch
 from rustok_iggy_connector.errors import ServerStartupError
+from rustok_iggy_connector.logging import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LOG_LIMIT_BYTES = 8 << 20
 """A server prints a few lines an hour; this holds weeks of them, or the first seconds of one that goes mad."""

@@ -78,5 +78,5 @@ def test_giving_back_more_than_was_taken_is_a_bug_that_shows() -> None:
 
 def test_every_wrong_setting_is_reported() -> None:
     with pytest.raises(ConfigError) as caught:
-        BackpressureConfig(max_queue_depth=0, max_queue_bytes=0, warning_threshold=0.9, critical_threshold=0.7)
+        controller(max_queue_depth=0, max_queue_bytes=0, warning_threshold=0.9, critical_threshold=0.7)
     assert len(caught.value.problems) == 3

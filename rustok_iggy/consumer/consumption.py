@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import secrets
+import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,65 +18,81 @@ import structlog
 from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
 from rustok_iggy.consumer.member import GroupMember
+from rustok_iggy.consumer.own_journals import OwnJournals
 from rustok_iggy.consumer.slots import Slots
-from rustok_iggy.consumer.source_journal import OpenJournal
+from rustok_iggy.consumer.source_journal import Journals
 from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionServices, Pauses
 from rustok_iggy.consumer.subscription import Subscription
+from rustok_iggy.dead_letters.records import handled_types_digest
 from rustok_iggy.errors import ConsumerError
+from rustok_iggy.topology import DesiredTopology, Topic
 from rustok_iggy_connector import IggyConnector
 
 log = structlog.get_logger(__name__)
 
 
+def own_name() -> str:
+    """Return a name that no other member has, ever: host, process, and chance."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
 class Consumption:
-    """One run of all subscriptions. `clock` gives seconds that never go back."""
+    """One run of all subscriptions. `clock` gives seconds that never go back; `new_name` names a member."""
 
     def __init__(
         self,
         connector: IggyConnector,
         subscriptions: Iterable[Subscription],
         *,
-        stream: str,
+        topology: DesiredTopology,
         reader: EnvelopeReader,
         config: ConsumerConfig,
         statistics: ConsumerStatistics,
         pauses: Mapping[str, Pauses],
-        open_journal: OpenJournal,
-        member_name: str,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        new_name: Callable[[], str] = own_name,
     ) -> None:
         self._threads = ThreadPoolExecutor(config.handler_threads, thread_name_prefix="rustok-iggy-handler")
+        self._journals = OwnJournals(
+            connector,
+            stream=topology.stream,
+            dlq_partitions=topology.partitions(Topic.DLQ),
+            takeover_timeout=config.takeover_timeout,
+        )
         together: dict[tuple[str, str], list[Subscription]] = defaultdict(list)
         for subscription in subscriptions:
             together[subscription.group, subscription.topic].append(subscription)
-        self.members = tuple(
-            GroupMember(
+
+        def member(handlers: list[Subscription]) -> GroupMember:
+            first = handlers[0]
+            router = Router(handlers, self._threads, timeout=config.handler_timeout)
+            return GroupMember(
                 connector,
-                stream=stream,
-                start=handlers[0].start,
+                stream=topology.stream,
+                start=first.start,
                 services=PartitionServices(
-                    group=group,
-                    topic=topic,
-                    on_gap=handlers[0].on_gap,
+                    group=first.group,
+                    topic=first.topic,
+                    on_gap=first.on_gap,
                     reader=reader,
-                    router=Router(handlers, self._threads, timeout=config.handler_timeout),
+                    router=router,
                     config=config,
                     statistics=statistics,
                     clock=clock,
-                    chance=chance,
-                    slots=Slots(handlers[0].max_concurrency or config.max_concurrency),
-                    pauses=pauses[group],
-                    ordering=handlers[0].ordering,
-                    deduplicate=handlers[0].deduplicate,
-                    undecodable=handlers[0].undecodable,
-                    unknown=handlers[0].unknown,
-                    open_journal=open_journal,
-                    member=member_name,
+                    chance=random.random,
+                    slots=Slots(first.max_concurrency or config.max_concurrency),
+                    pauses=pauses[first.group],
+                    ordering=first.ordering,
+                    deduplicate=first.deduplicate,
+                    undecodable=first.undecodable,
+                    unknown=first.unknown,
+                ),
+                journals=Journals(
+                    opener=self._journals, member=new_name(), handled_types=handled_types_digest(router.event_types)
                 ),
             )
-            for (group, topic), handlers in together.items()
-        )
+
+        self.members = tuple(member(handlers) for handlers in together.values())
 
     def members_of(self, group: str) -> Iterator[GroupMember]:
         """The members of a group, one a topic."""
@@ -111,7 +130,10 @@ class Consumption:
             stopped.cancel()
             for member in self.members:
                 member.stop()
-            await _ended(tasks)
+            try:
+                await _ended(tasks)
+            finally:
+                await self._journals.aclose()
             self._threads.shutdown(wait=False, cancel_futures=True)
         errors = [error for task in tasks if (error := task.exception()) is not None]
         for error in errors[1:]:

@@ -51,6 +51,8 @@ class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
     redrive: Redrive | None = None
     """None for an event that runs for the first time, or again after a retry or a crash."""
     acknowledge: Callable[[], None] | None = None
+    replay: str | None = None
+    """Id of the replay that hands this event over again; None: it is delivered to its group."""
 
     def ack(self) -> None:
         """Say that the event is done, with ack="manual": its tenant goes on, its offset may be committed.

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Intake:
-    """Where a partition is read next, and what becomes of each message. `exact`: one above `next_offset` means a gap."""
+    """Where a partition is read next, and what becomes of each message. `exact`: one above `next_offset` is a gap."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from rustok_iggy.consumer.delivery import Delivery
 from rustok_iggy.consumer.failure import Decision, Outcome, decide, is_watched
 from rustok_iggy.consumer.handling import Handling, Unread
 from rustok_iggy.consumer.lanes import Lanes
-from rustok_iggy.consumer.parking import TenantLane
+from rustok_iggy.consumer.parking import FailedDelivery, TenantLane
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import OnUndecodable, OnUnknown, Ordering
 from rustok_iggy.dead_letters.records import Cause
@@ -37,12 +37,17 @@ class Partition(Protocol):
     """What the runner asks the partition it works for."""
 
     partition_id: int
-    generation: int
-    enough_settled: bool
-    """Whether the watermark should be stored because of how many events are settled."""
 
     @property
     def group_id(self) -> int: ...
+
+    @property
+    def generation(self) -> int: ...
+
+    @property
+    def enough_settled(self) -> bool:
+        """Whether the watermark should be stored because of how many events are settled."""
+        ...
 
     def may_begin(self) -> bool:
         """Whether a delivery may begin now."""
@@ -56,8 +61,8 @@ class Partition(Protocol):
         """There may be room for more, or the runner has become quiet."""
         ...
 
-    def write_letter(self, lane: TenantLane, delivery: Delivery, decision: Decision, error: Exception) -> None:
-        """A delivery has failed for good; its lane waits until it stands in the journal."""
+    def write_letter(self, failed: FailedDelivery) -> None:
+        """Put a delivery into the journal that has failed for good."""
         ...
 
     def fail(self, error: Exception) -> None:
@@ -268,6 +273,7 @@ class LaneRunner:
             attempt=delivery.attempt,
             redrive=None if delivery.redriving is None else delivery.redriving.told,
             acknowledge=self._acknowledgement(delivery) if delivery.route.manual else None,
+            replay=services.replay,
         )
 
     def _succeeded(self, lane: TenantLane, delivery: Delivery) -> None:
@@ -336,7 +342,7 @@ class LaneRunner:
             delivery.redriving.end(error)
         else:
             self.lanes.wait(lane)
-            self._partition.write_letter(lane, delivery, decision, error)
+            self._partition.write_letter(FailedDelivery(lane, delivery, decision, error))
 
     def _stops(self, delivery: Delivery) -> bool:
         return (

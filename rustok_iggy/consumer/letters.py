@@ -9,11 +9,11 @@ import structlog
 
 from rustok_iggy.consumer.confirmations import Confirmations
 from rustok_iggy.consumer.delivery import Delivery
-from rustok_iggy.consumer.failure import Decision
 from rustok_iggy.consumer.letter_records import failure_of, letter_record
-from rustok_iggy.consumer.parking import MAX_PARKED_TENANTS, Parking, PendingLetter, TenantLane
-from rustok_iggy.consumer.source_journal import Drafted, RecordDraft, SourceJournal
+from rustok_iggy.consumer.parking import MAX_PARKED_TENANTS, FailedDelivery, Parking, PendingLetter
+from rustok_iggy.consumer.source_journal import ParkedTenants, SourceJournal
 from rustok_iggy.consumer.statistics import PartitionServices
+from rustok_iggy.dead_letters.drafts import Drafted, RecordDraft
 from rustok_iggy.dead_letters.layout import Original, encode_original
 from rustok_iggy.dead_letters.records import Cause, Epoch
 from rustok_iggy.errors import DeadLetterError
@@ -49,8 +49,11 @@ class Holder(Protocol):
 class LetterWriter:
     """From failed deliveries to letters that were read back. Call begin() once the journal was gained."""
 
-    def __init__(self, services: PartitionServices, holder: Holder, journal: SourceJournal) -> None:
+    def __init__(
+        self, services: PartitionServices, holder: Holder, journal: SourceJournal, *, parked: ParkedTenants
+    ) -> None:
         self._services = services
+        self._parked = parked
         self._holder = holder
         self._journal = journal
         self._wakeup = asyncio.Event()
@@ -68,21 +71,21 @@ class LetterWriter:
 
     def end(self) -> None:
         """The partition is given back: its tenants count no more."""
-        self._services.parked.tenants -= self._counted
+        self._parked.count -= self._counted
         self._counted = 0
 
-    def fail(self, lane: TenantLane, delivery: Delivery, decision: Decision, error: Exception) -> None:
-        """Write a letter; `lane` waits for it."""
-        now, tenant_known = self._services.now(), delivery.tenant_id is not None
+    def fail(self, failed: FailedDelivery) -> None:
+        """Write a letter; its lane waits for it."""
+        now, delivery = self._services.now(), failed.delivery
         self.parking.add(
             PendingLetter(
                 delivery=delivery,
-                cause=decision.cause,
-                parks=decision.parks and tenant_known,
-                failure=failure_of(delivery, error),
+                cause=failed.decision.cause,
+                parks=failed.decision.parks and delivery.tenant_id is not None,
+                failure=failure_of(delivery, failed.error),
                 first_failed_at=now - round((self._services.clock() - delivery.first_failed_at) * MICROSECONDS),
                 last_failed_at=now,
-                lane=lane,
+                lane=failed.lane,
             )
         )
         self._wakeup.set()
@@ -96,7 +99,7 @@ class LetterWriter:
         while True:
             self._wakeup.clear()
             self.release()
-            room = MAX_PARKED_TENANTS - self._services.parked.tenants
+            room = MAX_PARKED_TENANTS - self._parked.count
             batch = self.parking.take(tenants_left=room, now=self._services.now())
             if not batch:
                 self._holder.changed()
@@ -168,7 +171,7 @@ class LetterWriter:
 
     def _count(self) -> None:
         parked = self.parking.parked
-        self._services.parked.tenants += parked - self._counted
+        self._parked.count += parked - self._counted
         self._counted = parked
 
     def _draft(self, letter: PendingLetter) -> RecordDraft:

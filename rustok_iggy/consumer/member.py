@@ -11,7 +11,9 @@ from uuid import UUID
 import structlog
 
 from rustok_iggy.consumer.assignment import Handover, changes, handover, may_begin
-from rustok_iggy.consumer.partition import PartitionConsumer, is_transient
+from rustok_iggy.consumer.membership import is_transient
+from rustok_iggy.consumer.partition import PartitionConsumer
+from rustok_iggy.consumer.source_journal import Journals
 from rustok_iggy.consumer.start import StartingPoint, starting_point
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import Start
@@ -38,11 +40,13 @@ class GroupMember:
         stream: str,
         start: Start | datetime,
         services: PartitionServices,
+        journals: Journals,
     ) -> None:
         self._connector = connector
         self._stream = stream
         self._start = start
         self._services = services
+        self._journals = journals
         self._clock: Callable[[], float] = services.clock
         self._subscriber: MessageSubscriber | None = None
         self._consumers: dict[int, PartitionConsumer] = {}
@@ -180,6 +184,7 @@ class GroupMember:
             self._release()
 
     async def _join(self) -> MessageSubscriber:
+        await self._journals.opener.ready()
         stream, topic, group = self._stream, self._services.topic, self._services.group
         admin = self._connector.admin
         found = await admin.describe_group(stream=stream, topic=topic, group=group)
@@ -226,7 +231,7 @@ class GroupMember:
 
     def _begin(self, partition_id: int, generation: int, point: StartingPoint) -> None:
         consumer = self._consumers[partition_id] = PartitionConsumer(
-            self._services, self, partition_id=partition_id, generation=generation, point=point
+            self._services, self, self._journals, partition_id=partition_id, generation=generation, point=point
         )
         task = asyncio.create_task(consumer.run(), name=f"consume {self.name}/{partition_id}")
         self._tasks[partition_id] = task

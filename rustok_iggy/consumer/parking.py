@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
 
 from rustok_iggy.consumer.delivery import Delivery
+from rustok_iggy.consumer.failure import Decision
 from rustok_iggy.consumer.lanes import Lane
 from rustok_iggy.dead_letters.journal import Journal
 from rustok_iggy.dead_letters.records import Cause, Failure
@@ -30,8 +32,17 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 TenantLane = Lane[int | None, Delivery]
 
 
+class FailedDelivery(NamedTuple):
+    """A delivery that has failed for good; its lane waits until its letter stands in the journal."""
+
+    lane: TenantLane
+    delivery: Delivery
+    decision: Decision
+    error: Exception
+
+
 class PendingLetter(Struct, frozen=True, kw_only=True):
-    """A letter to be written; times in µs since 1970 UTC. `lane` waits for it; None: it follows another letter of its tenant."""
+    """A letter to be written; times in µs since 1970 UTC. `lane` waits for it; None: it follows another one."""
 
     delivery: Delivery
     cause: Cause

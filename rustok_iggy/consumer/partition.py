@@ -3,59 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Coroutine, Iterator
+from typing import Any
 
 import structlog
 
 from rustok_iggy.consumer import partition_health
 from rustok_iggy.consumer.commits import Commits
-from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.delivery import Delivery, NotRun
-from rustok_iggy.consumer.failure import Decision
 from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.lane_runner import LaneRunner
 from rustok_iggy.consumer.letters import LetterWriter
-from rustok_iggy.consumer.parking import PendingLetter, TenantLane
+from rustok_iggy.consumer.membership import Membership
+from rustok_iggy.consumer.parking import FailedDelivery, PendingLetter
+from rustok_iggy.consumer.polling import Polling
 from rustok_iggy.consumer.redrive import Redriver
-from rustok_iggy.consumer.start import StartingPoint, check_within_log, recent_ids
+from rustok_iggy.consumer.source_journal import Journals
+from rustok_iggy.consumer.start import StartingPoint, check_within_log
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.tenure import Tenure
 from rustok_iggy.consumer.watermark import Watermark
-from rustok_iggy.dead_letters.layout import Original
 from rustok_iggy.dead_letters.overtaken import OvertakenError
-from rustok_iggy.dead_letters.records import NOTHING_COMMITTED, Epoch, Source
-from rustok_iggy.dead_letters.snapshot import FoldedLetter
-from rustok_iggy.errors import CommitError, ConsumerError, OffsetOutOfRangeError
-from rustok_iggy_connector import ConnectorError, MessageSubscriber, NotAssignedError, Position, ReceivedMessage
+from rustok_iggy.dead_letters.records import Source
+from rustok_iggy.errors import CommitError, OffsetOutOfRangeError
+from rustok_iggy_connector import ConnectorError, Position
 
 log = structlog.get_logger(__name__)
-
-
-class Membership(Protocol):
-    """What a partition asks its member."""
-
-    @property
-    def subscriber(self) -> MessageSubscriber: ...
-
-    @property
-    def group_id(self) -> int: ...
-
-    def may_begin(self) -> bool:
-        """Whether a delivery may begin now."""
-        ...
-
-    def ask(self) -> None:
-        """Ask who owns what at once."""
-        ...
-
-    async def next_answer(self) -> None:
-        """Ask who owns what at once; return when the answer was acted upon."""
-        ...
-
-    def overtaken(self, partition_id: int) -> None:
-        """The journal says that the partition is another's."""
-        ...
 
 
 class PartitionConsumer:
@@ -68,6 +41,7 @@ class PartitionConsumer:
         self,
         services: PartitionServices,
         member: Membership,
+        journals: Journals,
         *,
         partition_id: int,
         generation: int,
@@ -75,14 +49,22 @@ class PartitionConsumer:
     ) -> None:
         self.services = services
         self.member = member
+        self.journals = journals
         self.partition_id = partition_id
         source = Source(group=services.group, topic=services.topic, partition=partition_id)
-        self.journal = services.open_journal(source, services.handled_types)
+        self.journal = journals.opener.open(source, journals.handled_types)
         self.commits = Commits(services, member.subscriber, partition_id=partition_id)
         self.commits.start(Watermark(point.stored))
-        self.tenure = Tenure(services, self.journal, self.commits, group_id=member.group_id, generation=generation)
+        self.tenure = Tenure(
+            services.clock,
+            self.journal,
+            self.commits,
+            member=journals.member,
+            group_id=member.group_id,
+            generation=generation,
+        )
         self.runner = LaneRunner(services, self)
-        self.letters = LetterWriter(services, self, self.journal)
+        self.letters = LetterWriter(services, self, self.journal, parked=journals.parked)
         self.redriver = Redriver(services, self, self.journal)
         self.intake = Intake(
             services,
@@ -93,12 +75,11 @@ class PartitionConsumer:
             runner=self.runner,
             letters=self.letters,
         )
-        self._polling = True
+        self.polling = Polling(member, self.intake, self.commits, partition_id=partition_id)
         self._delivering = True
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._wakeup = asyncio.Event()
-        self._polled = asyncio.Event()
 
     # What its member tells it
 
@@ -116,15 +97,15 @@ class PartitionConsumer:
 
     def hand_over(self) -> None:
         """Poll and redrive no more; finish and commit what was polled."""
-        self._polling = False
+        self.polling.end()
         self.redriver.stop()
         self.tenure.end()
-        self._polled.set()
         self._wakeup.set()
 
     def stop(self) -> None:
         """Begin nothing more; commit what was handled."""
         self._delivering = False
+        self.polling.is_stopped = True
         self.runner.look_again()
         self.hand_over()
 
@@ -162,6 +143,7 @@ class PartitionConsumer:
 
     def changed(self) -> None:
         """Look again whether to poll, or whether all is drained."""
+        self.polling.look_again()
         self._wakeup.set()
 
     def ask(self) -> None:
@@ -174,11 +156,11 @@ class PartitionConsumer:
 
     def after_delivery(self) -> Awaitable[None] | None:
         """Return a store of the watermark when one is due and none is under way."""
-        return self._commit_or_ask() if self.commits.is_due else None
+        return self.polling.commit_or_ask() if self.commits.is_due else None
 
-    def write_letter(self, lane: TenantLane, delivery: Delivery, decision: Decision, error: Exception) -> None:
-        """A delivery has failed for good; its lane waits until it stands in the journal."""
-        self.letters.fail(lane, delivery, decision, error)
+    def write_letter(self, failed: FailedDelivery) -> None:
+        """Put a delivery into the journal that has failed for good."""
+        self.letters.fail(failed)
 
     def let_go(self, letter: PendingLetter) -> None:
         """A letter stands in the journal: its lane goes on, without what must follow it."""
@@ -200,13 +182,11 @@ class PartitionConsumer:
 
     def is_polled(self, offset: int) -> bool:
         """Whether every event up to an offset is in its lane, or was."""
-        return offset < self.intake.next_offset
+        return self.polling.has_polled(offset)
 
     async def until_polled(self, offset: int) -> None:
         """Return when is_polled(), or nothing is polled any more."""
-        while self._polling and not self.is_polled(offset):
-            self._polled.clear()
-            await self._polled.wait()
+        await self.polling.until_polled(offset)
 
     async def until_letters_are_read_back(self) -> None:
         """Return when no letter is under way, and what is free again is in its lane."""
@@ -221,7 +201,7 @@ class PartitionConsumer:
         yield from partition_health.parked(self.journal.journal, now=services.now())
         yield from partition_health.limited(self.letters.parking)
         yield from partition_health.foreign_types(
-            self.journal, handled_types=services.handled_types, member=services.member, age=age
+            self.journal, handled_types=self.journals.handled_types, member=self.journals.member, age=age
         )
 
     def unhealthy(self) -> Iterator[str]:
@@ -243,8 +223,8 @@ class PartitionConsumer:
                 self._begin(self.letters.run())
                 self._begin(self.redriver.run())
                 if self.services.deduplicate:
-                    self.intake.known = await self._seeded()
-                await self._consume()
+                    self.intake.known = await self.polling.seeded()
+                await self.polling.run()
         except OvertakenError:
             self._overtaken()
         except OffsetOutOfRangeError as error:
@@ -287,68 +267,6 @@ class PartitionConsumer:
             self.member.ask()
             self.changed()
 
-    async def _consume(self) -> None:
-        while self._polling:
-            self._wakeup.clear()
-            room = self.intake.room()
-            if room <= 0:
-                await self._wakeup.wait()
-                continue
-            messages = await self._poll(room)
-            if self._is_stopped():
-                return  # what was not begun is left to whoever comes next
-            delay = self.intake.polled(messages)
-            self._polled.set()
-            await self._pause(delay, after=messages)
-
-    def _is_stopped(self) -> bool:
-        return not self._delivering
-
-    async def _poll(self, count: int) -> Sequence[ReceivedMessage]:
-        try:
-            return await self.member.subscriber.poll(
-                self.partition_id, offset=self.intake.next_offset, max_messages=count
-            )
-        except ConnectorError as error:
-            if not is_transient(error):
-                raise
-            await self.member.next_answer()
-            return ()
-
-    async def _seeded(self) -> Deduplication:
-        settled = self.commits.watermark.settled
-        while self._polling and settled is not None:
-            try:
-                return Deduplication(await recent_ids(self.member.subscriber, self.partition_id, committed=settled))
-            except ConnectorError as error:
-                if not is_transient(error):
-                    raise
-                await self.member.next_answer()
-        return Deduplication()
-
-    async def _commit_or_ask(self) -> None:
-        try:
-            await self.commit_if_due()
-        except ConnectorError as error:
-            if not is_transient(error):
-                raise
-            # Whose partition it is now decides what becomes of the watermark.
-            await self.member.next_answer()
-
-    async def _pause(self, delay: float, *, after: Sequence[ReceivedMessage]) -> None:
-        """Wait before the next poll. Handlers that end meanwhile do not cut it short: only being told to end does."""
-        if not after:
-            await self._commit_or_ask()
-        if delay > 0 and self._polling:
-            self._wakeup.clear()
-            try:
-                async with asyncio.timeout(delay):
-                    while self._polling:
-                        await self._wakeup.wait()
-                        self._wakeup.clear()
-            except TimeoutError:
-                return
-
     # Its end
 
     async def _end(self) -> None:
@@ -379,7 +297,7 @@ class PartitionConsumer:
             if self._background:
                 await asyncio.wait(self._background)
             self.letters.end()
-            await self.journal.release(self.commits.watermark.stored)
+            await self.journal.release(committed=self.commits.watermark.stored)
 
     def _is_drained(self) -> bool:
         if self.commits.frozen or not self.letters.parking.is_idle or not self.redriver.is_idle:
@@ -442,8 +360,3 @@ class PartitionConsumer:
         if not self.commits.lost:
             self.lose()
             self.member.overtaken(self.partition_id)
-
-
-def is_transient(error: ConnectorError) -> bool:
-    """Whether the next answer about ownership mends it."""
-    return error.retryable or isinstance(error, NotAssignedError)

@@ -39,7 +39,8 @@ def parked(journal: Journal, *, now: int) -> Iterator[str]:
     if tenants:
         firsts = [journal.letter(offset) for offset in map(journal.parked_from, tenants) if offset is not None]
         oldest = min((letter.first_failed_at for letter in firsts if letter is not None), default=now)
-        yield f"{len(tenants)} tenants are parked, for up to {max(0, now - oldest) / MICROSECONDS:.0f} s: redrive or discard"
+        seconds = max(0, now - oldest) // MICROSECONDS
+        yield f"{len(tenants)} tenants are parked, the first for {seconds} s: redrive or discard its letters"
     if journal.requests:
         yield f"{len(journal.requests)} requests on dead letters are open"
 
@@ -70,8 +71,8 @@ def foreign_types(journal: SourceJournal, *, handled_types: str, member: str, ag
     before = journal.predecessor
     if before is not None and before.handled_types != handled_types and age < FOREIGN_TYPES_SHOWN:
         yield (
-            f"{before.epoch.member} had the partition before {member} and handles other event types: services that share"
-            " a group's name skip each other's events"
+            f"{before.epoch.member} had the partition before {member} and handles other event types: services that"
+            " share a group's name skip each other's events"
         )
 
 
@@ -81,6 +82,6 @@ def lost_or_left(journal: SourceJournal, parking: Parking) -> Iterator[str]:
         yield "letters expired: the server deleted records of the dead-letter topic that were still needed"
     for each in parking.refused:
         yield (
-            f"the event at offset {each.delivery.offset} with {len(each.delivery.message.payload)} bytes is too big for a"
-            f" dead letter and stays in the topic: {each.reason}"
+            f"the event at offset {each.delivery.offset} with {len(each.delivery.message.payload)} bytes is too big for"
+            f" a dead letter and stays in the topic: {each.reason}"
         )

@@ -1,8 +1,8 @@
 """Works the operators' requests on the dead letters of one partition, as its owner.
 
 A letter runs in its tenant's lane like any event: what it runs beside, its time limit and the breaker are those of the
-lane. Around it stand two records: the attempt, read back before it runs, and the settlement, once it ended. What is left
-to do is asked of redrive_plan.py again and again; nothing is remembered that a new owner would not read in the journal.
+lane. Around it stand two records: the attempt, read back before it runs, and the settlement, once it ended. What is
+left to do is asked of redrive_plan.py again and again; nothing is remembered that a new owner would not read there.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from rustok_iggy.consumer.context import Redrive
 from rustok_iggy.consumer.delivery import Delivery, NotRun, Redriving
 from rustok_iggy.consumer.letter_records import failure_of
 from rustok_iggy.consumer.redelivery import redelivery
-from rustok_iggy.consumer.source_journal import RecordDraft, SourceJournal
+from rustok_iggy.consumer.source_journal import SourceJournal
 from rustok_iggy.consumer.statistics import PartitionServices
+from rustok_iggy.dead_letters.drafts import RecordDraft
 from rustok_iggy.dead_letters.failures import describe_failure
 from rustok_iggy.dead_letters.journal import Verdict
 from rustok_iggy.dead_letters.records import (

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Protocol
 
+from rustok_iggy.dead_letters.drafts import RecordDraft
 from rustok_iggy.dead_letters.journal import Journal, Verdict
 from rustok_iggy.dead_letters.layout import Original
-from rustok_iggy.dead_letters.records import AnyRecord, Epoch, Letter, Source
+from rustok_iggy.dead_letters.records import Epoch, Letter, Source
 from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter
 from rustok_iggy_connector import ConnectorError
-
-Drafted: TypeAlias = AnyRecord | tuple[AnyRecord, bytes]
-"""A record, or a record and its body."""
-RecordDraft = Callable[[Epoch], Drafted]
-"""Makes a record under the epoch it is written in."""
 
 
 class SourceJournal(Protocol):
@@ -68,11 +64,11 @@ class SourceJournal(Protocol):
         """Read a letter's record and its original message."""
         ...
 
-    async def keep_start(self, committed: int | None = None) -> None:
+    async def keep_start(self, *, committed: int | None = None) -> None:
         """Keep what a fold needs from being deleted."""
         ...
 
-    async def release(self, committed: int | None = None) -> None:
+    async def release(self, *, committed: int | None = None) -> None:
         """Say that nothing of the partition runs here any more. Never raises."""
         ...
 
@@ -81,5 +77,30 @@ class SourceJournal(Protocol):
         ...
 
 
-OpenJournal = Callable[[Source, str], SourceJournal]
-"""Opens the journal of a source, for a member that handles event types of this digest."""
+@dataclass(slots=True)
+class ParkedTenants:
+    """How many tenants of a group are parked, over all partitions of one member."""
+
+    count: int = 0
+
+
+class JournalOpener(Protocol):
+    """Where the journals of this process's partitions come from."""
+
+    async def ready(self) -> None:
+        """Reach the dead-letter topic. Raises connector errors."""
+        ...
+
+    def open(self, source: Source, handled_types: str) -> SourceJournal:
+        """Return the journal of a source, for an owner that handles event types of this digest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journals:
+    """How one member comes by the journals of its partitions. `member` names it among all that ever were."""
+
+    opener: JournalOpener
+    member: str
+    handled_types: str
+    parked: ParkedTenants = field(default_factory=ParkedTenants)

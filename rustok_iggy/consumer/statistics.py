@@ -12,9 +12,7 @@ from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.breaker import CircuitBreaker
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
 from rustok_iggy.consumer.slots import Slots
-from rustok_iggy.consumer.source_journal import OpenJournal
 from rustok_iggy.consumer.subscription import OnGap, OnUndecodable, OnUnknown, Ordering
-from rustok_iggy.dead_letters.records import handled_types_digest
 
 LONGEST_WATCH_INTERVAL = 1.0
 WATCH_SHARE = 0.1
@@ -57,18 +55,11 @@ class Pauses:
     tenants: set[UUID] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class ParkedTenants:
-    """How many tenants of a group are parked, over all partitions of this member."""
-
-    tenants: int = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionServices:
     """What every partition of a member uses.
 
-    `chance` gives 0…1, for jitter; `now` µs since 1970 UTC; `member` names this member among all that ever were.
+    `chance` gives 0…1, for jitter; `now` µs since 1970 UTC.
     """
 
     group: str
@@ -81,21 +72,15 @@ class PartitionServices:
     clock: Callable[[], float]
     chance: Callable[[], float]
     slots: Slots[Any]
-    open_journal: OpenJournal
-    member: str
     now: Callable[[], int] = lambda: time.time_ns() // 1000
-    parked: ParkedTenants = field(default_factory=ParkedTenants)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     pauses: Pauses = field(default_factory=Pauses)
     ordering: Ordering = Ordering.TENANT
     deduplicate: bool = True
     undecodable: OnUndecodable = OnUndecodable.DEAD_LETTER
     unknown: OnUnknown = OnUnknown.DEAD_LETTER
-
-    @property
-    def handled_types(self) -> str:
-        """The digest of what this group handles here, as its claims say it."""
-        return handled_types_digest(self.router.event_types)
+    replay: str | None = None
+    """What `context.replay` says."""
 
     @property
     def watch_interval(self) -> float:

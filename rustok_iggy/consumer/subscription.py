@@ -68,6 +68,13 @@ class Ack(StrEnum):
     MANUAL = "manual"
 
 
+class Replaying(StrEnum):
+    """Whether a handler may be given history again."""
+
+    ALLOWED = "allowed"
+    FORBIDDEN = "forbidden"
+
+
 class SubscribeOptions(TypedDict, total=False):
     """What else subscribe() takes."""
 
@@ -93,6 +100,8 @@ class SubscribeOptions(TypedDict, total=False):
     With a tenant they are a failure of that tenant."""
     unknown: OnUnknown | str
     """What to do with event types and versions that the catalogue does not know: dead_letter (default) or skip."""
+    replay: Replaying | str
+    """allowed (default), or forbidden: run_replay() refuses this handler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +122,7 @@ class Subscription:
     deduplicate: bool = True
     undecodable: OnUndecodable = OnUndecodable.DEAD_LETTER
     unknown: OnUnknown = OnUnknown.DEAD_LETTER
+    replay: Replaying = Replaying.ALLOWED
 
     @property
     def shared(self) -> tuple[object, ...]:
@@ -132,6 +142,7 @@ CHOICES: dict[str, type[StrEnum]] = {
     "ack": Ack,
     "undecodable": OnUndecodable,
     "unknown": OnUnknown,
+    "replay": Replaying,
 }
 _OTHER = {"start": " and no datetime"}
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.source_journal import SourceJournal
-from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.dead_letters.records import NOTHING_COMMITTED, Epoch
 
 
@@ -15,16 +15,18 @@ class Tenure:
 
     def __init__(
         self,
-        services: PartitionServices,
+        clock: Callable[[], float],
         journal: SourceJournal,
         commits: Commits,
         *,
+        member: str,
         group_id: int,
         generation: int,
     ) -> None:
-        self._services = services
+        self._clock = clock
         self._journal = journal
         self._commits = commits
+        self._member = member
         self._group_id = group_id
         self._newest = generation
         self._gaining: asyncio.Task[int] | None = None
@@ -63,14 +65,18 @@ class Tenure:
         try:
             start = await gaining
         except asyncio.CancelledError:
-            if not self._over:
+            if not self._is_over:
                 gaining.cancel()
                 raise
             return None
         finally:
             self._gaining = None
-        self.began_at = self._services.clock()
-        return None if self._over else start
+        self.began_at = self._clock()
+        return None if self._is_over else start
+
+    @property
+    def _is_over(self) -> bool:
+        return self._over
 
     async def renewed(self) -> None:
         """Claim it again when renew() was called. Raises OvertakenError."""
@@ -81,7 +87,7 @@ class Tenure:
             self._commits.frozen = False
 
     def _epoch(self) -> Epoch:
-        return Epoch(group_id=self._group_id, generation=self.generation, member=self._services.member)
+        return Epoch(group_id=self._group_id, generation=self.generation, member=self._member)
 
     def _committed(self) -> int:
         stored = self._commits.watermark.stored

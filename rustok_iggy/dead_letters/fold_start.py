@@ -32,9 +32,9 @@ class FoldStart:
 class StoredStart:
     """What the server has: the offsets stored for this source, and the records found where they point.
 
-    `first` is the first offset the dlq partition still has. `pin` is None when none is stored; `pinned` is the record
-    at pin + 1. `checkpoint` is the record at the stored checkpoint offset. A record is None when it is gone or cannot
-    be read.
+    `first` is the first offset the dlq partition still has. `pin` is None when none is stored, 0 also when the fold
+    must start at the very first record, because nothing lower can be stored; `pinned` is the record at pin + 1.
+    `checkpoint` is the record at the stored checkpoint offset. A record is None when it is gone or cannot be read.
     """
 
     first: int
@@ -51,7 +51,7 @@ def plan_fold(source: Source, *, stored: StoredStart) -> FoldStart:
     if snapshot is not None and first <= snapshot.folded_up_to + 1:
         following = snapshot.folded_up_to + 1
         return FoldStart(journal=Journal.restore(snapshot), position=following, letters_expired=expired)
-    if pin is None or stored.pinned is None or not _is_about(source, stored.pinned):
+    if not pin or stored.pinned is None or not _is_about(source, stored.pinned):
         return FoldStart(journal=Journal(source), position=first, letters_expired=expired)
     return FoldStart(journal=Journal(source), position=max(first, pin + 1), letters_expired=expired)
 

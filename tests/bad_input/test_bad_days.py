@@ -1,6 +1,7 @@
 """The user's bad days, through the public face: a typed error in time that says what to do, and nothing left over."""
 
 import asyncio
+import logging
 import sys
 import time
 import traceback
@@ -11,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from structlog.testing import capture_logs
 
 from rustok_iggy import EventEnvelope, IggyConfig, IggyTransport
 from rustok_iggy.errors import RequestTimeoutError, RustokIggyError
@@ -20,6 +20,7 @@ from rustok_iggy_connector import ConnectorConfig, open_connector
 from tests.bad_input.bad_days import PATIENCE, SECRET, WORLDS, BadDay, embedded, reached
 from tests.connector.conftest import LocalServer, start_local_server, stop
 from tests.faults import fault_proxy, until
+from tests.logs import event_of, facts_of
 
 pytestmark = pytest.mark.anyio
 
@@ -78,24 +79,25 @@ def check_text(error: RustokIggyError, day: BadDay) -> None:
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-async def test_a_bad_day(world: Any, tmp_path: Path, server: LocalServer) -> None:
+async def test_a_bad_day(world: Any, tmp_path: Path, server: LocalServer, caplog: pytest.LogCaptureFixture) -> None:
     await works(reached(server))  # the client's threads and their pipes are there from the first use
     files, processes, tasks = open_files(), children(), asyncio.all_tasks()
 
     async def nothing_stays() -> bool:
         return open_files() <= files and children() == processes and asyncio.all_tasks() == tasks
 
-    with capture_logs() as logs:
-        async with world(tmp_path / "data", server) as day:
-            errors = [await failure(face(day.config), day) for face in FACES]
-            for error in errors:  # kept until the end: an error must not keep a connection
-                assert type(error) is day.error
-                check_text(error, day)
-            day.mend()
-        await until(nothing_stays)
-        await works(day.mended or day.config)
-    assert SECRET not in repr(logs)
-    assert day.secret not in repr(logs)
+    caplog.set_level(logging.DEBUG)
+    async with world(tmp_path / "data", server) as day:
+        errors = [await failure(face(day.config), day) for face in FACES]
+        for error in errors:  # kept until the end: an error must not keep a connection
+            assert type(error) is day.error
+            check_text(error, day)
+        day.mend()
+    await until(nothing_stays)
+    await works(day.mended or day.config)
+    logged = [(record.getMessage(), vars(record)) for record in caplog.records]
+    assert SECRET not in repr(logged)
+    assert day.secret not in repr(logged)
 
 
 async def test_a_server_that_falls_silent_is_given_up_in_time_and_used_again(server: LocalServer) -> None:
@@ -133,8 +135,8 @@ async def test_an_error_that_is_kept_keeps_no_connection(server: LocalServer) ->
             assert kept.value.retryable
 
 
-async def test_the_log_names_the_engine_and_its_version(tmp_path: Path) -> None:
-    with capture_logs() as logs:
-        await works(embedded(tmp_path))
-    (started,) = (entry for entry in logs if entry["event"] == "embedded_server_started")
+async def test_the_log_names_the_engine_and_its_version(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rustok_iggy_connector")
+    await works(embedded(tmp_path))
+    (started,) = (facts_of(record) for record in caplog.records if event_of(record) == "embedded_server_started")
     assert (started["engine"], started["version"]) == ("local", "0.9.0+local")

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 import apache_iggy
 import pytest
-from structlog.testing import capture_logs
 
 from rustok_iggy_connector import (
     ConfigError,
@@ -26,6 +25,7 @@ from rustok_iggy_connector.wire.commands.system import GetStats, Stats
 from rustok_iggy_connector.wire.commands.tokens import CreateToken, CreateTokenReply
 from tests.connector.conftest import LocalServer
 from tests.faults import FaultProxy, fault_proxy, until
+from tests.logs import event_of
 
 pytestmark = pytest.mark.anyio
 
@@ -155,15 +155,16 @@ async def test_headers_of_every_kind_are_given_as_their_bytes(
         await connector.admin.delete_stream(stream_name)
 
 
-async def test_an_unknown_text_is_an_error_without_status_and_logged_once(client: SdkClient) -> None:
+async def test_an_unknown_text_is_an_error_without_status_and_logged_once(
+    client: SdkClient, caplog: pytest.LogCaptureFixture
+) -> None:
     text = f"Never seen before {uuid.uuid4()}"
-    with capture_logs() as logs:
-        for _ in range(3):
-            error = client._error(RuntimeError(text), "get_stats", "the server")
-            assert type(error) is ServerError
-            assert error.status is None
-            assert text in str(error)
-    assert [entry["event"] for entry in logs] == ["unknown_client_error"]
+    for _ in range(3):
+        error = client._error(RuntimeError(text), "get_stats", "the server")
+        assert type(error) is ServerError
+        assert error.status is None
+        assert text in str(error)
+    assert [event_of(record) for record in caplog.records] == ["unknown_client_error"]
 
 
 async def test_a_message_that_the_wheel_refuses_costs_nothing_but_an_error(client: SdkClient) -> None:

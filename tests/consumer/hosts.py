@@ -12,7 +12,13 @@ from rustok_iggy_connector import InMemoryConnector, MemoryServer
 
 catalog = EventCatalog("tests")
 
-QUICK = {"heartbeat_interval": 0.05, "commit_interval": 0.05, "drain_timeout": 2.0, "max_idle_delay": 0.02}
+QUICK = {
+    "heartbeat_interval": 0.05,
+    "commit_interval": 0.05,
+    "drain_timeout": 2.0,
+    "max_idle_delay": 0.02,
+    "takeover_timeout": 0.2,
+}
 TENANT = UUID(int=7)
 
 

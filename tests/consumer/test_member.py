@@ -11,6 +11,7 @@ from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy.consumer.subscription import Start
 from rustok_iggy_connector import ConnectionLostError, GroupInfo, NotFoundError
 from tests.consumer.hosts import Recorder, until
+from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,13 @@ async def member(
     subscriber: ScriptedSubscriber, handler: Recorder, **config: float
 ) -> AsyncIterator[tuple[GroupMember, asyncio.Task[None]]]:
     connector: Any = Server(subscriber)
-    subject = GroupMember(connector, stream="s", start=Start.EARLIEST, services=services(handler, **config))
+    subject = GroupMember(
+        connector,
+        stream="s",
+        start=Start.EARLIEST,
+        services=services(handler, **config),
+        journals=ListedTopic().journals(),
+    )
     task = asyncio.create_task(subject.run())
     yield subject, task
     subject.stop()

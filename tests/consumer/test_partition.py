@@ -8,9 +8,10 @@ import pytest
 
 from rustok_iggy import OffsetOutOfRangeError, OnGap
 from rustok_iggy.consumer.partition import PartitionConsumer
-from rustok_iggy.consumer.watermark import Watermark
+from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy_connector import ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
 from tests.consumer.hosts import Recorder, until
+from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +29,12 @@ class Member:
     def may_begin(self) -> bool:
         return self.allowed
 
+    def ask(self) -> None:
+        self.asked += 1
+
+    def overtaken(self, partition_id: int) -> None:
+        raise AssertionError(partition_id)
+
     async def next_answer(self) -> None:
         self.asked += 1
         await asyncio.sleep(0.001)
@@ -44,13 +51,12 @@ def consumer(
     if committed is not None:
         subscriber.offsets[0] = committed
     return PartitionConsumer(
-        services=services(handler, on_gap=on_gap, **config),
-        member=Member(subscriber),
+        services(handler, on_gap=on_gap, **config),
+        Member(subscriber),
+        ListedTopic().journals(),
         partition_id=0,
         generation=1,
-        next_offset=0 if committed is None else committed + 1,
-        exact=committed is not None,
-        watermark=Watermark(committed),
+        point=StartingPoint(next_offset=0 if committed is None else committed + 1, stored=committed),
     )
 
 

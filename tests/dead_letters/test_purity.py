@@ -6,7 +6,18 @@ from tests.architecture.source_tree import modules
 from tests.architecture.test_layers import assert_none
 from tests.architecture.test_purity import ASYNC_NODES, IMPURE_LIBRARIES
 
-DECIDING = ("records", "layout", "failures", "snapshot", "journal", "redrive_plan", "fold_start")
+DECIDING = (
+    "records",
+    "layout",
+    "failures",
+    "snapshot",
+    "journal",
+    "redrive_plan",
+    "fold_start",
+    "read_back",
+    "append_queue",
+    "overtaken",
+)
 # For the type only.
 ALLOWED = {("uuid", "UUID")}
 

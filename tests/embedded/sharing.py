@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import structlog
-
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from rustok_iggy_connector.config import EmbeddedConnectorConfig
@@ -87,5 +85,4 @@ async def main(data_dir: str, engine: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is the answer
     asyncio.run(main(*sys.argv[1:]))

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from rustok_iggy_connector.config import EmbeddedConnectorConfig, Engine
 from rustok_iggy_connector.data_directory import Credentials
 from rustok_iggy_connector.engines import ServerProgram, find_program, launch
 from rustok_iggy_connector.errors import IncompatibleServerError, ServerNotFoundError, ServerStartupError
 from tests.embedded.conftest import write_program
+from tests.logs import event_of
 
 NOWHERE: Mapping[str, str] = {"PATH": "/nonexistent"}
 CREDENTIALS = Credentials(username="rustok", password="a long password")
@@ -51,20 +51,17 @@ def test_a_file_that_cannot_be_executed_is_not_a_program(tmp_path: Path) -> None
         find(server_path=str(path))
 
 
-def test_auto_without_a_binary_runs_the_local_server_and_warns_once() -> None:
-    with structlog.testing.capture_logs() as logs:
-        assert find().engine is Engine.LOCAL
-    assert [(entry["log_level"], entry["event"]) for entry in logs] == [
-        ("warning", "embedded_server_is_for_development")
-    ]
-    assert "apache/iggy:0.9.0" in logs[0]["advice"]
+def test_auto_without_a_binary_runs_the_local_server_and_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    assert find().engine is Engine.LOCAL
+    (warning,) = caplog.records
+    assert (warning.levelname, event_of(warning)) == ("WARNING", "embedded_server_is_for_development")
+    assert "apache/iggy:0.9.0" in warning.getMessage()
 
 
-def test_local_asked_for_by_name_does_not_warn(tmp_path: Path) -> None:
+def test_local_asked_for_by_name_does_not_warn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     environment = {"PATH": str(server(tmp_path / "iggy-server").parent)}
-    with structlog.testing.capture_logs() as logs:
-        assert find(environment, engine="local").engine is Engine.LOCAL
-    assert logs == []
+    assert find(environment, engine="local").engine is Engine.LOCAL
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("settings", [{"engine": "iggy-server"}, {"use_binary_fallback": False}])

@@ -4,20 +4,19 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import structlog
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "commit_stream.py"
 SERVER = os.environ.get("RUSTOK_IGGY_SERVER")
 
 
 @pytest.fixture
-def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def demo(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     if SERVER:
         monkeypatch.setenv("IGGY_SERVER_PATH", SERVER)
     spec = importlib.util.spec_from_file_location("commit_stream", EXAMPLE)
@@ -26,8 +25,7 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "commit_stream", module)
     spec.loader.exec_module(module)
-    yield module
-    structlog.reset_defaults()
+    return module
 
 
 class Repository:

@@ -3,6 +3,7 @@
 import pytest
 
 from rustok_iggy import ConfigError, Durability, EmbeddedConfig, IggyConfig, IggyMode, RemoteConfig, SerializationFormat
+from rustok_iggy.backpressure import BackpressureConfig, BackpressurePolicy
 from rustok_iggy.config import ConsumerConfig, EventTransportKind
 from rustok_iggy_connector import EmbeddedConnectorConfig, Engine, RemoteConnectorConfig
 
@@ -116,3 +117,15 @@ def test_secrets_are_not_shown() -> None:
 
 def test_the_default_drain_fits_the_servers_patience() -> None:
     assert not list(ConsumerConfig().problems("consumer"))
+
+
+def test_the_publish_queue_is_checked_with_the_rest() -> None:
+    wrong = {"max_queue_depth": 0, "critical_threshold": 2.0}
+    found = [problem.partition(":")[0] for problem in problems_of(IggyConfig(backpressure=wrong))]  # type: ignore[arg-type] # plain dicts are taken
+    assert found == [
+        "backpressure.max_queue_depth",
+        "backpressure.warning_threshold, backpressure.critical_threshold",
+    ]
+    [too_small] = problems_of(IggyConfig(backpressure=BackpressureConfig(max_queue_bytes=1000)))
+    assert too_small.startswith("backpressure.max_queue_bytes")
+    assert IggyConfig(backpressure={"policy": "wait"}).backpressure.policy is BackpressurePolicy.WAIT  # type: ignore[arg-type] # as above

@@ -1,11 +1,12 @@
 """Where values come from: files, profiles, ${NAME}, the environment, arguments, and which of them wins."""
 
+import logging
 from pathlib import Path
 
 import pytest
-import structlog.testing
 
 from rustok_iggy import ConfigError, IggyConfig, IggyMode
+from tests.logs import event_of
 
 RUSTOKS = """
 settings:
@@ -166,8 +167,8 @@ def test_a_secret_in_a_broken_file_is_not_shown(folder: Path) -> None:
     assert "hunter2" not in problem
 
 
-def test_a_port_for_http_is_noticed_once(folder: Path) -> None:
-    with structlog.testing.capture_logs() as logs:
-        IggyConfig.load(written(folder, "embedded: {http_port: 3000}\n"), environment={})
-        IggyConfig.load(written(folder, "embedded: {tcp_port: 0}\n"), environment={})
-    assert [entry["event"] for entry in logs] == ["http_port_ignored"]
+def test_a_port_for_http_is_noticed_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rustok_iggy")
+    IggyConfig.load(written(folder, "embedded: {http_port: 3000}\n"), environment={})
+    IggyConfig.load(written(folder, "embedded: {tcp_port: 0}\n"), environment={})
+    assert [event_of(record) for record in caplog.records] == ["http_port_ignored"]

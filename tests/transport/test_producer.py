@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
-from rustok_iggy import producer as producer_module
-from rustok_iggy.errors import BackpressureError, PredecessorFailedError, TransportClosedError
-from rustok_iggy.producer import Producer
+from rustok_iggy.backpressure import BackpressureConfig, BackpressureController, BackpressurePolicy
+from rustok_iggy.errors import BackpressureError, PredecessorFailedError, TransportClosedError, ValidationError
+from rustok_iggy.producer import PartitionMessages, Producer
 from rustok_iggy_connector import (
     ConnectionLostError,
     ConnectorError,
@@ -27,11 +28,20 @@ ANN, BOB = UUID(int=1), UUID(int=2)
 
 
 @asynccontextmanager
-async def producing(connector: ScriptedConnector, *, timeout: float = 5.0) -> AsyncIterator[Producer]:
+async def producing(
+    connector: ScriptedConnector, *, timeout: float = 5.0, backpressure: BackpressureConfig | None = None
+) -> AsyncIterator[Producer]:
     async def no_time(delay: float) -> None:
         await asyncio.sleep(0)
 
-    producer = Producer(connector, stream="s", timeout=timeout, sleep=no_time, jitter=lambda: 0.0)
+    producer = Producer(
+        connector,
+        stream="s",
+        timeout=timeout,
+        backpressure=BackpressureController(backpressure),
+        sleep=no_time,
+        jitter=lambda: 0.0,
+    )
     yield producer
     await producer.aclose(timeout=0.1)
 
@@ -242,19 +252,146 @@ async def test_a_bug_below_fails_its_batch_and_no_other() -> None:
         assert await publishing(producer) == 0
 
 
-async def test_a_queue_that_does_not_move_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producer_module, "MAX_QUEUED_EVENTS", 10)
+FULL_AT_TEN = BackpressureConfig(max_queue_depth=10, critical_threshold=1.0)
+WAIT_AT_TEN = replace(FULL_AT_TEN, policy=BackpressurePolicy.WAIT)
+WAIT_AT_TWO = BackpressureConfig(max_queue_depth=2, critical_threshold=1.0, policy=BackpressurePolicy.WAIT)
+
+
+async def test_a_queue_that_does_not_move_is_bounded() -> None:
     connector = ScriptedConnector()
     connector.gate.clear()
-    async with producing(connector) as producer:
+    async with producing(connector, backpressure=FULL_AT_TEN) as producer:
         tasks = [publishing(producer) for _ in range(10)]
         await asyncio.sleep(0)
-        with pytest.raises(BackpressureError) as caught:
+        with pytest.raises(BackpressureError, match=r"10 of at most 10 events.*raise backpressure") as caught:
             await publishing(producer)
         assert caught.value.depth == 10
+        assert producer.statistics.rejected == 1
         connector.gate.set()
         await asyncio.gather(*tasks)
         assert await publishing(producer) == 10
+
+
+async def test_who_waits_for_room_goes_in_the_order_of_the_calls() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector, backpressure=WAIT_AT_TEN) as producer:
+        depths: list[int] = []
+        connector.on_batch = lambda batch: depths.append(producer.statistics.queued)
+        sent = [message() for _ in range(20)]
+        tasks = [publishing(producer, each, tenant=(ANN, BOB)[n % 2]) for n, each in enumerate(sent)]
+        await until(lambda: producer.statistics.waiting == 10)
+        connector.gate.set()
+        assert await asyncio.gather(*tasks) == list(range(20))
+        assert producer.statistics.queued == producer.statistics.waiting == 0
+    assert connector.logs["domain", 0] == [each.id for each in sent]
+    assert max(depths) == 10
+
+
+async def test_health_says_how_full_the_queue_is() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector, backpressure=FULL_AT_TEN) as producer:
+        seen, tasks = [], []
+        for _ in range(10):
+            tasks.append(publishing(producer))
+            await asyncio.sleep(0)
+            seen.append(producer.statistics.health().status.value)
+        assert seen == ["healthy"] * 6 + ["degraded"] * 3 + ["unhealthy"]
+        connector.gate.set()
+        await asyncio.gather(*tasks)
+        assert producer.statistics.health().status.value == "healthy"
+
+
+async def test_not_more_wait_for_room_than_the_queue_holds() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector, backpressure=WAIT_AT_TWO) as producer:
+        tasks = [publishing(producer) for _ in range(4)]
+        await until(lambda: producer.statistics.waiting == 2)
+        with pytest.raises(BackpressureError, match="2 wait for room"):
+            await publishing(producer)
+        connector.gate.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_waiting_for_room_has_the_publish_timeout() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector, timeout=0.05, backpressure=WAIT_AT_TWO) as producer:
+        first = [publishing(producer), publishing(producer)]
+        late = publishing(producer)
+        await until(lambda: producer.statistics.waiting == 1)
+        results = await asyncio.gather(*first, late, return_exceptions=True)
+        kinds = [RequestTimeoutError, RequestTimeoutError, BackpressureError]
+        assert [type(result) for result in results] == kinds
+        assert producer.statistics.waiting == producer.statistics.queued == 0
+
+
+async def test_who_is_cancelled_while_waiting_for_room_is_not_sent_and_lets_others_in() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector, backpressure=WAIT_AT_TEN) as producer:
+        first = [publishing(producer) for _ in range(9)]
+        await until(lambda: producer.statistics.queued == 9)
+        large = asyncio.create_task(producer.publish_together([together(2)]))
+        behind = publishing(producer)
+        await until(lambda: producer.statistics.waiting == 3)
+        large.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await large
+        assert (producer.statistics.waiting, producer.statistics.queued) == (0, 10)
+        connector.gate.set()
+        assert await asyncio.gather(*first, behind) == list(range(10))
+
+
+async def test_what_waits_for_room_behind_a_failed_event_of_its_tenant_is_not_sent() -> None:
+    connector = ScriptedConnector(PermissionDeniedError("no", status=41, command="send"))
+    connector.gate.clear()
+    async with producing(connector, backpressure=WAIT_AT_TWO) as producer:
+        failing = publishing(producer)
+        await until(lambda: len(connector.batches) == 1)
+        queued, waiting, other = publishing(producer), publishing(producer), publishing(producer, tenant=BOB)
+        await until(lambda: producer.statistics.waiting == 2)
+        connector.gate.set()
+        for task, error in (
+            (failing, PermissionDeniedError),
+            *((each, PredecessorFailedError) for each in (queued, waiting)),
+        ):
+            with pytest.raises(error):
+                await task
+        assert await other == 0
+        statistics = producer.statistics
+        assert (statistics.confirmed, statistics.failed, statistics.unsent) == (1, 1, 2)
+        assert (statistics.queued, statistics.waiting) == (0, 0)
+
+
+async def test_closing_turns_away_what_waits_for_room() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector, backpressure=WAIT_AT_TWO) as producer:
+        taken = [publishing(producer), publishing(producer)]
+        waiting = publishing(producer)
+        await until(lambda: producer.statistics.waiting == 1)
+        closing = asyncio.create_task(producer.aclose(timeout=5.0))
+        with pytest.raises(TransportClosedError):
+            await waiting
+        connector.gate.set()
+        await closing
+        assert await asyncio.gather(*taken) == [0, 1]
+
+
+async def test_a_call_with_more_than_the_queue_can_hold_is_refused_whole() -> None:
+    connector = ScriptedConnector()
+    async with producing(connector, backpressure=WAIT_AT_TWO) as producer:
+        with pytest.raises(ValidationError, match="publish them in parts"):
+            await producer.publish_together([together(2), together(1, partition=1)])
+        [submission] = await producer.publish_together([together(2)])
+        assert submission.confirmed == [(range(2), 0)]
+
+
+def together(count: int, *, partition: int = 0) -> PartitionMessages:
+    return PartitionMessages("domain", partition, [message() for _ in range(count)], [ANN] * count)
 
 
 @asynccontextmanager

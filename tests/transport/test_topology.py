@@ -166,7 +166,7 @@ async def test_applying_twice_changes_nothing_the_second_time() -> None:
     assert admin.calls == ["create_stream", "create domain", "create system", "create dlq"]
     assert (await manager(admin).apply()).topics.keys() == {"domain", "system", "dlq"}
     assert len(admin.calls) == 4
-    assert await manager(admin).drift() == ()
+    assert (await manager(admin).drift()).exit_code == 0
 
 
 @pytest.mark.anyio
@@ -211,3 +211,49 @@ async def test_two_transports_apply_to_one_server() -> None:
             "system": 1,
             "dlq": 8,
         }
+
+
+def test_another_segment_size_is_told_and_lived_with() -> None:
+    plan = plan_topology(DESIRED, with_topic(segment_bytes=2**30))
+    assert [conflict.field for conflict in plan.conflicts] == ["segment_bytes"]
+    assert not plan.blocking
+    assert not plan_topology(DESIRED, with_topic(segment_bytes=None)).conflicts, "a server that does not say"
+
+
+def test_a_dlq_of_another_size_than_its_sources_is_told_and_lived_with() -> None:
+    dlq = DESIRED.topics[2]
+    plan = plan_topology(DESIRED, replace(MADE, topics={**MADE.topics, dlq.name: as_made(dlq, partitions=4)}))
+    assert "p mod the count of dlq" in str(plan.conflicts[0])
+    assert not plan.blocking
+
+
+class Kept(Admin):
+    """As the configuration wants it, but for some of it."""
+
+    def __init__(self, *, nodes: int = 1, **changes: object) -> None:
+        super().__init__()
+        self.streams.add(DESIRED.stream)
+        self.topics.update(with_topic(**changes).topics)
+        self.nodes = nodes
+
+    async def cluster_size(self) -> int:
+        return self.nodes
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("changes", "exit_code"),
+    [({}, 0), ({"segment_bytes": 2**30}, 0), ({"max_age": 5.0}, 1), ({"partitions": 4, "max_age": 5.0}, 2)],
+)
+async def test_drift_says_what_a_command_line_exits_with(changes: dict[str, object], exit_code: int) -> None:
+    drift = await manager(Kept(**changes)).drift()
+    assert drift.exit_code == exit_code
+    assert len(drift.differences) == len(changes)
+
+
+@pytest.mark.anyio
+async def test_the_replication_factor_is_the_clusters_size_as_the_server_reports_it() -> None:
+    desired = replace(DESIRED, replication_factor=3)
+    await TopologyManager(Kept(nodes=3), desired).apply()  # type: ignore[arg-type]  # a fake
+    with pytest.raises(TopologyConflictError, match="the server reports 2 nodes"):
+        await TopologyManager(Kept(nodes=2), desired).apply()  # type: ignore[arg-type]  # a fake

@@ -1,0 +1,38 @@
+"""What a partition asks the member that holds it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rustok_iggy_connector import ConnectorError, MessageSubscriber, NotAssignedError
+
+
+class Membership(Protocol):
+    """One member of a group on one topic."""
+
+    @property
+    def subscriber(self) -> MessageSubscriber: ...
+
+    @property
+    def group_id(self) -> int: ...
+
+    def may_begin(self) -> bool:
+        """Whether a delivery may begin now."""
+        ...
+
+    def ask(self) -> None:
+        """Ask who owns what soon, instead of at the next heartbeat."""
+        ...
+
+    async def next_answer(self) -> None:
+        """Ask who owns what at once; return when the answer was acted upon."""
+        ...
+
+    def overtaken(self, partition_id: int) -> None:
+        """The journal says that a partition is another's, whatever the server says."""
+        ...
+
+
+def is_transient(error: ConnectorError) -> bool:
+    """Whether the next answer about ownership mends it."""
+    return error.retryable or isinstance(error, NotAssignedError)

@@ -1,0 +1,61 @@
+"""Opens the journals of the partitions that this process owns, all over one session that reads, one that appends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rustok_iggy.dead_letters.access import JournalAccess, OwnerTiming
+from rustok_iggy.dead_letters.appender import JournalAppender
+from rustok_iggy.dead_letters.owner import OwnedJournal
+from rustok_iggy.dead_letters.partition_journal import dlq_partition_of
+from rustok_iggy.dead_letters.reader import JournalReader
+from rustok_iggy.dead_letters.records import Source
+from rustok_iggy.topology import Topic
+from rustok_iggy_connector import IggyConnector, MessageSubscriber
+
+
+class OwnJournals:
+    """Call ready() before open(), and aclose() at the end."""
+
+    def __init__(self, connector: IggyConnector, *, stream: str, dlq_partitions: int, takeover_timeout: float) -> None:
+        self._connector = connector
+        self._stream = stream
+        self._dlq_partitions = dlq_partitions
+        self._timing = OwnerTiming(takeover_timeout=takeover_timeout)
+        self._opening = asyncio.Lock()
+        self._session: MessageSubscriber | None = None
+        self._access: JournalAccess | None = None
+
+    async def ready(self) -> None:
+        """Open the sessions, once. Raises what IggyConnector.subscribe raises."""
+        async with self._opening:
+            if self._access is not None:
+                return
+            session = self._session = await self._connector.subscribe(stream=self._stream, topic=Topic.DLQ)
+            self._access = JournalAccess(
+                reader=JournalReader(session),
+                appender=JournalAppender(self._connector, stream=self._stream, topic=Topic.DLQ),
+                admin=self._connector.admin,
+                stream=self._stream,
+                topic=Topic.DLQ,
+            )
+
+    def open(self, source: Source, handled_types: str) -> OwnedJournal:
+        """Return the journal of a source, for an owner that handles event types of this digest."""
+        assert self._access is not None, "opened before it was ready"
+        return OwnedJournal(
+            source,
+            partition=dlq_partition_of(source, dlq_partitions=self._dlq_partitions),
+            handled_types=handled_types,
+            access=self._access,
+            timing=self._timing,
+        )
+
+    async def aclose(self) -> None:
+        """End the sessions. Idempotent."""
+        access, session = self._access, self._session
+        self._access = self._session = None
+        if access is not None:
+            await access.appender.aclose()
+        if session is not None:
+            await session.leave()

@@ -1,0 +1,110 @@
+"""Polls one partition by explicit offset, as fast as its lanes take in what comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rustok_iggy.consumer.commits import Commits
+from rustok_iggy.consumer.deduplication import Deduplication
+from rustok_iggy.consumer.intake import Intake
+from rustok_iggy.consumer.membership import Membership, is_transient
+from rustok_iggy.consumer.start import recent_ids
+from rustok_iggy_connector import ConnectorError, ReceivedMessage
+
+
+class Polling:
+    """The loop of one partition. `is_stopped`: what a poll still brings is left to whoever comes next."""
+
+    def __init__(self, member: Membership, intake: Intake, commits: Commits, *, partition_id: int) -> None:
+        self._member = member
+        self._intake = intake
+        self._commits = commits
+        self._partition_id = partition_id
+        self._wakeup = asyncio.Event()
+        self._polled = asyncio.Event()
+        self.is_over = False
+        self.is_stopped = False
+
+    def end(self) -> None:
+        """Poll no more."""
+        self.is_over = True
+        self._polled.set()
+        self._wakeup.set()
+
+    def look_again(self) -> None:
+        """There may be room for more."""
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        """Poll until end(). Raises OffsetOutOfRangeError, and connector errors that no repetition mends."""
+        while not self.is_over:
+            self._wakeup.clear()
+            room = self._intake.room()
+            if room <= 0:
+                await self._wakeup.wait()
+                continue
+            messages = await self._poll(room)
+            if self.is_stopped:
+                return
+            delay = self._intake.polled(messages)
+            self._polled.set()
+            await self._pause(delay, after=messages)
+
+    def has_polled(self, offset: int) -> bool:
+        """Whether every event up to an offset is in its lane, or was."""
+        return offset < self._intake.next_offset
+
+    async def until_polled(self, offset: int) -> None:
+        """Return when has_polled(), or nothing is polled any more."""
+        while not self.is_over and not self.has_polled(offset):
+            self._polled.clear()
+            await self._polled.wait()
+
+    async def seeded(self) -> Deduplication:
+        """Return a window that knows the last messages before the watermark."""
+        settled = self._commits.watermark.settled
+        while not self.is_over and settled is not None:
+            try:
+                return Deduplication(await recent_ids(self._member.subscriber, self._partition_id, committed=settled))
+            except ConnectorError as error:
+                if not is_transient(error):
+                    raise
+                await self._member.next_answer()
+        return Deduplication()
+
+    async def commit_or_ask(self) -> None:
+        """Store the watermark when that is due. Raises connector errors that no repetition mends."""
+        try:
+            if self._commits.is_due:
+                await self._commits.store()
+        except ConnectorError as error:
+            if not is_transient(error):
+                raise
+            # Whose partition it is now decides what becomes of the watermark.
+            await self._member.next_answer()
+
+    async def _poll(self, count: int) -> Sequence[ReceivedMessage]:
+        try:
+            return await self._member.subscriber.poll(
+                self._partition_id, offset=self._intake.next_offset, max_messages=count
+            )
+        except ConnectorError as error:
+            if not is_transient(error):
+                raise
+            await self._member.next_answer()
+            return ()
+
+    async def _pause(self, delay: float, *, after: Sequence[ReceivedMessage]) -> None:
+        """Wait before the next poll. Handlers that end meanwhile do not cut it short: only being told to end does."""
+        if not after:
+            await self.commit_or_ask()
+        if delay > 0 and not self.is_over:
+            self._wakeup.clear()
+            try:
+                async with asyncio.timeout(delay):
+                    while not self.is_over:
+                        await self._wakeup.wait()
+                        self._wakeup.clear()
+            except TimeoutError:
+                return

@@ -1,0 +1,75 @@
+"""Follows the journal of one source as its owner: begins the fold, and reads on. One read at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rustok_iggy.dead_letters.fold_start import plan_fold
+from rustok_iggy.dead_letters.journal import Journal
+from rustok_iggy.dead_letters.overtaken import OvertakenError
+from rustok_iggy.dead_letters.read_back import ReadBack
+from rustok_iggy.dead_letters.reader import JournalReader
+from rustok_iggy.dead_letters.records import Epoch, Source
+from rustok_iggy.dead_letters.stored_start import JournalPlace, read_start
+from rustok_iggy_connector import TopologyAdmin
+
+FOLD_TRIES = 3
+"""A record that is removed while a fold reads towards it was not needed any more: begin again where the pin is now."""
+
+
+class JournalFollower:
+    """Keeps `fold` up to date. Calls may come from several tasks; all raise connector errors, and OvertakenError once
+    the fold has read that the partition was lost.
+    """
+
+    def __init__(self, source: Source, *, place: JournalPlace, reader: JournalReader, admin: TopologyAdmin) -> None:
+        self._source = source
+        self._place = place
+        self._reader = reader
+        self._admin = admin
+        self._turn = asyncio.Lock()
+        self.fold = ReadBack(Journal(source), position=0)
+        self.pin: int | None = None
+        """The pin as it is stored."""
+        self.letters_expired = False
+
+    async def begin(self, *, claimed_at: int, ours: tuple[Epoch, ...]) -> None:
+        """Fold from where the stored offsets say, through our claim, to the end."""
+        for _ in range(FOLD_TRIES):
+            stored = await read_start(self._reader, self._admin, place=self._place, source=self._source)
+            start = plan_fold(self._source, stored=stored)
+            async with self._turn:
+                self.fold = ReadBack(start.journal, position=start.position, claimed_at=claimed_at, ours=ours)
+                self.pin = stored.pin
+            await self.read_to(claimed_at)
+            self.letters_expired = start.letters_expired or self.fold.has_gap
+            if not self.fold.has_gap:
+                break
+        await self.read_on()
+
+    async def read_on(self) -> bool:
+        """Fold to the end of the log; whether something of this source changed."""
+        before = self.fold.changes
+        while await self._read_once():
+            pass
+        self.letters_expired = self.letters_expired or self.fold.has_gap
+        return self.fold.changes != before
+
+    async def read_to(self, position: int) -> None:
+        """Fold at least up to `position`, where a record was acknowledged."""
+        while self.fold.next_position <= position:
+            if not await self._read_once():
+                raise OvertakenError(
+                    f"the dead-letter log ends before {position}, where a record was: it was made anew"
+                )
+
+    async def _read_once(self) -> bool:
+        async with self._turn:
+            fold = self.fold
+            records = await self._reader.read(self._place.partition, position=fold.next_position)
+            for position, opened in records:
+                fold.take(position, None if opened is None else opened.record)
+        if fold.is_overtaken:
+            source = self._source
+            raise OvertakenError(f"a higher claim on {source.topic}/{source.partition} of group {source.group}")
+        return bool(records)

@@ -1,0 +1,120 @@
+"""One partition on its way to the server: its queue, its worker, its batch under way, and who waits for the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from rustok_iggy.backpressure import BackpressureState
+from rustok_iggy.health import ComponentHealth, component
+from rustok_iggy.publish_admission import Entrant
+from rustok_iggy.publish_attempt import PublishAttempt
+from rustok_iggy.publish_queue import Batch, PartitionQueue, Submission
+from rustok_iggy_connector import OutgoingMessage
+
+
+class PendingSubmission(Submission):
+    """A submission someone waits for; `settled` gets no value, the outcome is in the submission."""
+
+    __slots__ = ("call", "settled")
+
+    def __init__(
+        self,
+        messages: Sequence[OutgoingMessage],
+        tenants: Sequence[UUID],
+        *,
+        deadline: float,
+        settled: asyncio.Future[None],
+    ) -> None:
+        super().__init__(messages, tenants, deadline=deadline)
+        self.settled = settled
+        self.call: Entrant[Call] | None = None
+        """The call it belongs to, from the moment that one asked for places."""
+
+    @property
+    def has_places(self) -> bool:
+        return self.call is not None and self.call.entered
+
+
+class Lane:
+    """One partition: its queue, its worker, and the batch under way.
+
+    `unfinished` is a batch whose first try was made by its caller; the worker repeats it before anything else.
+    """
+
+    __slots__ = ("in_flight", "partition_id", "queue", "topic", "unfinished", "wakeup", "worker")
+
+    def __init__(self, topic: str, partition_id: int) -> None:
+        self.topic = topic
+        self.partition_id = partition_id
+        self.queue = PartitionQueue()
+        self.in_flight: Batch | None = None
+        self.unfinished: PublishAttempt | None = None
+        self.wakeup: asyncio.Future[None] | None = None
+        self.worker: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.topic}/{self.partition_id}"
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is queued or under way, and the worker waits: it is not about to take what is queued next."""
+        return self.wakeup is not None and self.in_flight is None and not self.queue
+
+    def wake(self) -> None:
+        wakeup, self.wakeup = self.wakeup, None
+        if wakeup is not None and not wakeup.done():  # done: the worker was cancelled
+            wakeup.set_result(None)
+
+
+@dataclass(slots=True)
+class Call:
+    """What one call publishes: a submission per partition. `admitted` is set when it enters, or is settled outside."""
+
+    parts: Sequence[tuple[Lane, PendingSubmission]]
+    admitted: asyncio.Future[None] | None = None
+
+    @property
+    def deadline(self) -> float:
+        return self.parts[0][1].deadline
+
+    def end_waiting(self) -> None:
+        if self.admitted is not None and not self.admitted.done():
+            self.admitted.set_result(None)
+
+
+@dataclass(slots=True, kw_only=True)
+class ProducerStatistics:
+    """Events since the start: taken = confirmed + failed + unknown + unsent + queued. `queued` includes in flight.
+
+    `waiting` are those that wait for room outside of the queue, `rejected` those that were refused for want of it;
+    neither was taken.
+    """
+
+    confirmed: int = 0
+    failed: int = 0
+    unknown: int = 0
+    unsent: int = 0
+    queued: int = 0
+    queued_bytes: int = 0
+    waiting: int = 0
+    rejected: int = 0
+    backpressure: BackpressureState = BackpressureState.NORMAL
+    batches: int = 0
+    retries: int = 0
+    retrying: int = 0
+    """Partitions whose batch failed and is being repeated right now."""
+
+    def health(self) -> ComponentHealth:
+        """Degraded when a batch is being repeated or the queue fills up, unhealthy when nothing more is taken."""
+        degraded = []
+        if self.retrying:
+            degraded.append(f"{self.retrying} partitions wait for the server to take a batch again")
+        full = f"{self.queued} events ({self.queued_bytes} bytes) are queued"
+        if self.backpressure is BackpressureState.WARNING:
+            degraded.append(full)
+        critical = self.backpressure is BackpressureState.CRITICAL
+        return component(degraded=tuple(degraded), unhealthy=(full,) if critical else ())

@@ -1,0 +1,1 @@
+"""Replay: history again, planned, reviewed and run, without touching any group's committed offset."""
