@@ -147,10 +147,8 @@ def decide(
         return Decision(outcome=Outcome.AGAIN, delay=policy.retry.delay_after(failures, chance))
     if redriven:
         return Decision(outcome=Outcome.LETTER, cause=cause)
-    rows = _EXHAUSTED if cause is Cause.FAILED else _HOPELESS
-    return Decision(
-        outcome=rows[type(policy)],
-        delay=policy.retry.longest_delay(chance),
-        cause=cause,
-        parks=isinstance(policy, _PARKING) and not (isinstance(error, Reject) and not error.park),
-    )
+    outcome = (_EXHAUSTED if cause is Cause.FAILED else _HOPELESS)[type(policy)]
+    if outcome is not Outcome.LETTER:
+        return Decision(outcome=outcome, delay=policy.retry.longest_delay(chance))
+    parks = isinstance(policy, _PARKING) and not (isinstance(error, Reject) and not error.park)
+    return Decision(outcome=outcome, cause=cause, parks=parks)

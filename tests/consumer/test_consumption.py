@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rustok_iggy import ConfigError, ConsumerError, DecodeError, EventEnvelope
+from rustok_iggy import ConfigError, ConsumerError, DecodeError, EventEnvelope, Stop
 from rustok_iggy_connector import (
     InMemoryConnector,
     MemoryServer,
@@ -114,7 +114,7 @@ async def test_a_failing_handler_stops_with_its_error_and_its_event_comes_again(
     first, second = Recorder(fail_at_7), Recorder()
     async with transport(server) as host:
         await host.publish_batch([counted(number) for number in range(10)])
-        host.subscribe(group="g")(first)
+        host.subscribe(group="g", on_failure=Stop())(first)
         with pytest.raises(LookupError) as caught:
             await host.run()
         assert "group g, topic domain, partition 0, offset 7" in caught.value.__notes__[0]
@@ -132,7 +132,7 @@ async def test_a_failure_interrupts_the_body_of_consuming() -> None:
         raise LookupError("no such thing")
 
     async with transport(MemoryServer()) as host:
-        host.subscribe(group="g")(Recorder(fail))
+        host.subscribe(group="g", on_failure=Stop())(Recorder(fail))
         with pytest.raises(LookupError):
             async with host.consuming():
                 await host.publish(counted(1))
@@ -147,7 +147,7 @@ async def test_a_failure_of_one_group_drains_the_others() -> None:
     good = Recorder()
     good.gate.clear()
     async with transport(MemoryServer()) as host:
-        host.subscribe(group="bad")(Recorder(fail))
+        host.subscribe(group="bad", on_failure=Stop())(Recorder(fail))
         host.subscribe(group="good")(good)
         running = asyncio.create_task(host.run())
         await until(lambda: host._consumption is not None and all(m.partitions for m in host._consumption.members))
@@ -165,7 +165,7 @@ async def test_a_cancellation_that_a_handler_lets_escape_is_a_failure() -> None:
         raise asyncio.CancelledError
 
     async with transport(MemoryServer()) as host:
-        host.subscribe(group="g")(Recorder(cancel))
+        host.subscribe(group="g", on_failure=Stop())(Recorder(cancel))
         await host.publish(counted(1))
         with pytest.raises(ConsumerError):
             await host.run()
@@ -227,7 +227,7 @@ async def test_undecodable_bytes_stop_with_their_position() -> None:
     server = MemoryServer()
     async with transport(server) as host, InMemoryConnector(server) as raw:
         handler = Recorder()
-        host.subscribe(group="g")(handler)
+        host.subscribe(group="g", undecodable="stop")(handler)
         await host.publish(counted(1))
         await raw.publish_batch(
             PublishBatch(

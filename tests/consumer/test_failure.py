@@ -4,16 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rustok_iggy import Block, ConfigError, Reject, Retry, RetryLater, Stop
+from rustok_iggy import Block, ConfigError, DeadLetter, DecodeError, ParkTenant, Reject, Retry, RetryLater, Stop
 from rustok_iggy.consumer.breaker import FIRST_PAUSE, LAST_OUTCOMES, CircuitBreaker
 from rustok_iggy.consumer.deduplication import Deduplication
-from rustok_iggy.consumer.failure import Decision, Outcome, decide
+from rustok_iggy.consumer.failure import Decision, FailurePolicy, Outcome, decide
+from rustok_iggy.dead_letters.records import Cause
 
 RETRY = Retry(attempts=3, delay=1.0, max_delay=5.0, jitter=0.5, fatal=(KeyError,))
 
 
-def decision(error: Exception, *, policy: Block | Stop, failures: int = 1, elapsed: float = 0.0) -> Decision:
-    return decide(policy, error, failures=failures, elapsed=elapsed, chance=0.0)
+def decision(
+    error: Exception, *, policy: FailurePolicy, failures: int = 1, elapsed: float = 0.0, **more: bool
+) -> Decision:
+    return decide(policy, error, failures=failures, elapsed=elapsed, chance=0.0, **more)
 
 
 @given(failures=st.integers(1, 10_000), chance=st.floats(0, 1))
@@ -28,10 +31,37 @@ def test_retries_come_before_the_policy() -> None:
     assert [decision(ValueError(), policy=policy, failures=n).outcome for n in (1, 2, 3)] == ["again", "again", "stop"]
 
 
-@pytest.mark.parametrize("error", [KeyError("no"), Reject("never")])
-def test_what_is_fatal_is_not_retried(error: Exception) -> None:
+def test_what_is_fatal_is_not_retried() -> None:
+    error = KeyError("no")
     assert decision(error, policy=Stop(retry=RETRY)).outcome is Outcome.STOP
     assert decision(error, policy=Block(retry=RETRY)) == Decision(outcome=Outcome.AGAIN, delay=5.0)
+    assert decision(error, policy=ParkTenant(retry=RETRY)) == Decision(outcome=Outcome.LETTER, parks=True)
+    assert decision(error, policy=DeadLetter(retry=RETRY)) == Decision(outcome=Outcome.LETTER)
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "parks"),
+    [
+        (ParkTenant(), Outcome.LETTER, True),
+        (Block(), Outcome.LETTER, True),
+        (DeadLetter(), Outcome.LETTER, False),
+        (Stop(retry=RETRY), Outcome.STOP, False),
+    ],
+)
+def test_what_is_rejected_or_unreadable_is_kept_at_once(policy: FailurePolicy, outcome: Outcome, parks: bool) -> None:
+    rejected = decision(Reject("never"), policy=policy)
+    assert (rejected.outcome, rejected.parks) == (outcome, parks)
+    assert decision(Reject("never", park=False), policy=policy).parks is False
+    unreadable = decision(DecodeError("no", format="json"), policy=policy, unreadable=True)
+    assert (unreadable.outcome, unreadable.parks) == (outcome, parks)
+    if outcome is Outcome.LETTER:
+        assert (rejected.cause, unreadable.cause) == (Cause.REJECTED, Cause.UNDECODABLE)
+
+
+@pytest.mark.parametrize("policy", [ParkTenant(), Block(), DeadLetter(), Stop()])
+def test_a_letter_that_fails_again_stays_one_whatever_the_policy(policy: FailurePolicy) -> None:
+    assert decision(ValueError(), policy=policy, failures=99, redriven=True).outcome is Outcome.LETTER
+    assert decision(RetryLater(1), policy=policy, failures=99, redriven=True).outcome is Outcome.AGAIN
 
 
 def test_block_goes_on_at_the_longest_delay() -> None:

@@ -137,7 +137,7 @@ async def test_a_handler_that_runs_too_long_has_failed(swallows: bool) -> None:
                 raise
 
     async with transport(MemoryServer()) as host:
-        host.subscribe(group="g", handler_timeout=0.05)(hang)
+        host.subscribe(group="g", handler_timeout=0.05, on_failure=Stop())(hang)
         await host.publish(counted(1))
         with pytest.raises(TimeoutError, match=r"longer than 0\.05 s"):
             await host.run()

@@ -158,7 +158,7 @@ async def test_nothing_begins_while_ownership_is_unknown() -> None:
     assert isinstance(member, Member)
     member.allowed = False
     task = asyncio.create_task(subject.run())
-    await until(lambda: subject.next_offset == 1)
+    await until(lambda: subject.intake.next_offset == 1)
     assert handler.entered == 0
     member.allowed = True
     subject.runner.kick()
@@ -213,7 +213,7 @@ async def test_one_store_is_under_way_at_a_time() -> None:
     subject = consumer(subscriber, handler, commit_every=1)
     task = asyncio.create_task(subject.run())
     while len(handler.seen) < 50:
-        await asyncio.gather(subject.commit(), subject.store_again(), subject.is_still_ours())
+        await asyncio.gather(subject.commits.store(), subject.commits.store_again(), subject.commits.is_still_ours())
     subject.stop()
     await task
     assert subscriber.most_committing == 1
@@ -225,10 +225,10 @@ async def test_storing_again_tells_whether_the_server_still_takes_it() -> None:
     subscriber, handler = ScriptedSubscriber(), Recorder()
     subscriber.logs[0] = stored(0)
     subject = consumer(subscriber, handler, committed=0)
-    assert await subject.store_again()
+    assert await subject.commits.store_again()
     assert subscriber.commits == [(0, 0)]
     subscriber.refused.add(0)
-    assert not await subject.store_again()
+    assert not await subject.commits.store_again()
 
 
 async def test_a_refused_commit_at_the_end_is_not_an_error() -> None:
