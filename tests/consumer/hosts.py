@@ -1,13 +1,14 @@
 """Transports on one server in memory, with short heartbeats, and handlers that note what they were given."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 from msgspec import Struct
 
-from rustok_iggy import DeliveryContext, EventCatalog, EventEnvelope, IggyConfig, MemoryTransport
+from rustok_iggy import DeliveryContext, EventCatalog, EventEnvelope, IggyConfig, MemoryTransport, NotFoundError
 from rustok_iggy_connector import InMemoryConnector, MemoryServer
 
 catalog = EventCatalog("tests")
@@ -83,6 +84,16 @@ async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
             if condition():
                 return
             await asyncio.sleep(0.002)
+
+
+async def until_lag(host: MemoryTransport, lag: int, *, group: str = "g", within: float = 10.0) -> None:
+    """Wait until so many events of partition 0 are not committed; a group that never joined has no offset."""
+    async with asyncio.timeout(within):
+        while True:
+            with contextlib.suppress(NotFoundError):
+                if (await host.lag(group=group, topic="domain"))[0] == lag:
+                    return
+            await asyncio.sleep(0.005)
 
 
 def tenants(count: int) -> list[UUID]:

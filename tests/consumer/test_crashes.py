@@ -81,7 +81,9 @@ async def live(server: MemoryServer, history: History, dies_at: int, *, after: b
                 with contextlib.suppress(DeadLetterError):  # no life before this one came to claim
                     await host.dead_letters.redrive(LetterSelection(everything=True), group="g", by="test")
             async with host.consuming(), asyncio.timeout(10):
-                while not life.is_dead and not await is_done(host, history):
+                while True:
+                    if life.is_dead or await is_done(host, history):
+                        break
                     await asyncio.sleep(0.002)
     except RustokIggyError:
         if not life.is_dead:

@@ -187,14 +187,13 @@ def test_batches_are_bounded_and_all_tenants_come_to_their_turn() -> None:
 @settings(max_examples=100, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from("fwtc"), st.integers(0, 2)), max_size=60))
 def test_every_follower_becomes_a_letter_or_is_released_once_and_in_order(steps: list[tuple[str, int]]) -> None:
-    world, offset = World(), 0
+    world = World()
     owners = [UUID(int=10 + at) for at in range(3)]
     out: dict[UUID, list[int]] = defaultdict(list)
     given_in: dict[UUID, list[int]] = defaultdict(list)
     batch: list[PendingLetter] = []
-    for step, at in steps:
+    for offset, (step, at) in enumerate(steps):
         owner = owners[at]
-        offset += 1
         if step == "f" and world.parking.holds(owner.int, offset):
             given_in[owner].append(offset)
             world.parking.follow(delivery(offset, owner))

@@ -27,7 +27,7 @@ from rustok_iggy import (
 from rustok_iggy.dead_letters.records import Cause
 from rustok_iggy.message import message_headers
 from rustok_iggy_connector import BatchConfirmation, InMemoryConnector, MemoryServer, OutgoingMessage, PublishBatch
-from tests.consumer.hosts import QUICK, TENANT, Recorder, catalog, counted, tenants, transport, until
+from tests.consumer.hosts import QUICK, TENANT, Recorder, catalog, counted, tenants, transport, until, until_lag
 
 pytestmark = pytest.mark.anyio
 
@@ -49,12 +49,6 @@ class Ill:
 
 async def redrive(host: MemoryTransport, **options: Any) -> None:
     await host.dead_letters.redrive(EVERYTHING, group="g", by="test", **options)
-
-
-async def until_lag(host: MemoryTransport, lag: int) -> None:
-    async with asyncio.timeout(10):
-        while (await host.lag(group="g", topic="domain"))[0] != lag:
-            await asyncio.sleep(0.005)
 
 
 async def test_a_failing_tenant_is_parked_the_others_go_on_and_a_redrive_keeps_its_order() -> None:
