@@ -21,6 +21,7 @@ from rustok_iggy.config import IggyConfig
 from rustok_iggy.consumer.consumption import Consumption
 from rustok_iggy.consumer.context import DeliveryContext
 from rustok_iggy.consumer.delivery import EnvelopeReader, runner
+from rustok_iggy.consumer.own_journals import OwnJournals
 from rustok_iggy.consumer.statistics import ConsumerStatistics, Pauses
 from rustok_iggy.consumer.subscription import (
     EventTypes,
@@ -289,7 +290,13 @@ class IggyTransport(EventTransport):
         consumption = self._consumption = Consumption(
             self._connector,
             self._subscriptions,
-            topology=self._desired,
+            stream=self.config.topology.stream_name,
+            journals=OwnJournals(
+                self._connector,
+                stream=self.config.topology.stream_name,
+                dlq_partitions=self._topics[Topic.DLQ].partitions,
+                takeover_timeout=self.config.consumer.takeover_timeout,
+            ),
             reader=self._reader,
             config=self.config.consumer,
             statistics=self._consuming,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import secrets
-import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,40 +22,29 @@ from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionService
 from rustok_iggy.consumer.subscription import Subscription
 from rustok_iggy.dead_letters.records import handled_types_digest
 from rustok_iggy.errors import ConsumerError
-from rustok_iggy.topology import DesiredTopology, Topic
 from rustok_iggy_connector import IggyConnector
 
 log = structlog.get_logger(__name__)
 
 
-def own_name() -> str:
-    """Return a name that no other member has, ever: host, process, and chance."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
 class Consumption:
-    """One run of all subscriptions. `clock` gives seconds that never go back; `new_name` names a member."""
+    """One run of all subscriptions. `clock` gives seconds that never go back; It closes `journals`."""
 
     def __init__(
         self,
         connector: IggyConnector,
         subscriptions: Iterable[Subscription],
         *,
-        topology: DesiredTopology,
+        stream: str,
+        journals: OwnJournals,
         reader: EnvelopeReader,
         config: ConsumerConfig,
         statistics: ConsumerStatistics,
         pauses: Mapping[str, Pauses],
         clock: Callable[[], float] = time.monotonic,
-        new_name: Callable[[], str] = own_name,
     ) -> None:
         self._threads = ThreadPoolExecutor(config.handler_threads, thread_name_prefix="rustok-iggy-handler")
-        self._journals = OwnJournals(
-            connector,
-            stream=topology.stream,
-            dlq_partitions=topology.partitions(Topic.DLQ),
-            takeover_timeout=config.takeover_timeout,
-        )
+        self._journals = journals
         together: dict[tuple[str, str], list[Subscription]] = defaultdict(list)
         for subscription in subscriptions:
             together[subscription.group, subscription.topic].append(subscription)
@@ -68,7 +54,7 @@ class Consumption:
             router = Router(handlers, self._threads, timeout=config.handler_timeout)
             return GroupMember(
                 connector,
-                stream=topology.stream,
+                stream=stream,
                 start=first.start,
                 services=PartitionServices(
                     group=first.group,
@@ -88,7 +74,7 @@ class Consumption:
                     unknown=first.unknown,
                 ),
                 journals=Journals(
-                    opener=self._journals, member=new_name(), handled_types=handled_types_digest(router.event_types)
+                    opener=journals, member=journals.new_name(), handled_types=handled_types_digest(router.event_types)
                 ),
             )
 

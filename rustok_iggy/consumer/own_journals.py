@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable
 
 from rustok_iggy.dead_letters.access import JournalAccess, OwnerTiming
 from rustok_iggy.dead_letters.appender import JournalAppender
@@ -14,10 +18,24 @@ from rustok_iggy.topology import Topic
 from rustok_iggy_connector import IggyConnector, MessageSubscriber
 
 
-class OwnJournals:
-    """Call ready() before open(), and aclose() at the end."""
+def own_name() -> str:
+    """Return a name that no other member has, ever: host, process, and chance."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
-    def __init__(self, connector: IggyConnector, *, stream: str, dlq_partitions: int, takeover_timeout: float) -> None:
+
+class OwnJournals:
+    """Call ready() before open(), and aclose() at the end. `new_name` names a member."""
+
+    def __init__(
+        self,
+        connector: IggyConnector,
+        *,
+        stream: str,
+        dlq_partitions: int,
+        takeover_timeout: float,
+        new_name: Callable[[], str] = own_name,
+    ) -> None:
+        self.new_name = new_name
         self._connector = connector
         self._stream = stream
         self._dlq_partitions = dlq_partitions

@@ -23,6 +23,7 @@ from rustok_iggy import (
     PredecessorFailedError,
     PublishStatus,
     ReliabilityLevel,
+    Stop,
     TopologyConflictError,
     TransportClosedError,
     UnknownEventTypeError,
@@ -257,7 +258,7 @@ async def test_health_tells_open_from_closed_and_names_the_durability() -> None:
 async def test_a_stopped_subscription_makes_it_unhealthy() -> None:
     async with memory() as transport:
 
-        @transport.subscribe(group="g")
+        @transport.subscribe(group="g", on_failure=Stop())
         async def fail(envelope: EventEnvelope, context: DeliveryContext) -> None:
             raise LookupError(envelope.event.name)
 
