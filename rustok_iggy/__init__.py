@@ -22,6 +22,7 @@ from rustok_iggy.consumer.context import DeliveryContext, Fence
 from rustok_iggy.consumer.failure import Block, Retry, Stop
 from rustok_iggy.consumer.statistics import ConsumerStatistics
 from rustok_iggy.consumer.subscription import Ack, OnGap, Ordering, Replaying, Start, SubscribeOptions
+from rustok_iggy.consumer_groups import ConsumerGroupManager
 from rustok_iggy.dead_letters.export import ExportProgress
 from rustok_iggy.dead_letters.letters import DeadLetter, DeadLetterDetails, LetterKey, LetterPage
 from rustok_iggy.dead_letters.queue import DlqManager
@@ -120,6 +121,7 @@ __all__ = [
     "ConnectorError",
     "ConsumerConfig",
     "ConsumerError",
+    "ConsumerGroupManager",
     "ConsumerStatistics",
     "DataDirInUseError",
     "DeadLetter",

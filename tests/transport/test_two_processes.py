@@ -2,43 +2,49 @@
 
 import asyncio
 import sys
+from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 import pytest
 
-from rustok_iggy import IggyConfig, IggyTransport
+from rustok_iggy_connector import EmbeddedConnector, EmbeddedConnectorConfig, Engine
 
 pytestmark = pytest.mark.anyio
 
-APPLY = """
+STREAMS = 20
+"""So many that in some of them both find the same thing missing."""
+APPLY = f"""
 import asyncio, sys
-from rustok_iggy import IggyConfig, IggyTransport
+from rustok_iggy import IggyConfig, TopologyManager
+from rustok_iggy.topology import desired_topology
+from rustok_iggy_connector import EmbeddedConnector
 
 async def main():
-    directory, stream, days = sys.argv[1:]
-    config = IggyConfig(
-        embedded={"data_dir": directory, "engine": "local"},
-        topology={"stream_name": stream},
-        retention={"domain_max_age_days": float(days)},
-    )
-    async with IggyTransport(config) as transport:
-        print((await transport.topology.drift()).differences)
+    config = IggyConfig(embedded={{"data_dir": sys.argv[1], "engine": "local"}})
+    async with EmbeddedConnector(config.embedded) as connector:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for number in range({STREAMS}):
+            desired = desired_topology(IggyConfig(topology={{"stream_name": f"shared-{{number}}"}}))
+            manager = TopologyManager(connector.admin, desired)
+            await manager.apply()
+            assert not (await manager.drift()).differences
 
 asyncio.run(main())
 """
 
 
-async def apply(directory: Path, stream: str, days: int) -> tuple[int | None, str]:
+async def start(directory: Path) -> Process:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", APPLY, str(directory), stream, str(days), stdout=-1, stderr=-1
+        sys.executable, "-c", APPLY, str(directory), stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 40)
-    return process.returncode, out.decode() + err.decode()[-2000:] * (process.returncode != 0)
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 20) == b"ready\n"
+    return process
 
 
-async def test_both_find_it_as_they_want_it(tmp_path: Path) -> None:
-    config = IggyConfig(embedded={"data_dir": str(tmp_path), "engine": "local"}, topology={"stream_name": "keeper"})
-    async with IggyTransport(config):  # keeps the server up, so that both start at the same thing: creating
-        for days in (30, 5):  # all missing, then another retention
-            results = await asyncio.gather(*(apply(tmp_path, "shared", days) for _ in range(2)))
-            assert results == [(0, "()\n")] * 2
+async def test_both_find_everything_as_they_want_it(tmp_path: Path) -> None:
+    async with EmbeddedConnector(EmbeddedConnectorConfig(data_dir=str(tmp_path), engine=Engine.LOCAL)):
+        both = [await start(tmp_path) for _ in range(2)]
+        ended = await asyncio.wait_for(asyncio.gather(*(process.communicate(b"go\n") for process in both)), 30)
+        assert [process.returncode for process in both] == [0, 0], [err.decode()[-2000:] for _, err in ended]
