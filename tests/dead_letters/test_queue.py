@@ -26,7 +26,7 @@ from rustok_iggy import (
 )
 from rustok_iggy.dead_letters.layout import decode_record
 from rustok_iggy.dead_letters.records import Action, Outcome, Request
-from rustok_iggy_connector import ConnectionLostError, IggyConnector
+from rustok_iggy_connector import ConnectionLostError, IggyConnector, MemoryServer
 from tests.consumer.hosts import until
 from tests.dead_letters.hand_owner import NOW, STREAM, Host, event_of, manager_of, open_host, original_of
 from tests.dead_letters.journal_records import epoch, event, failure, tenant
@@ -564,6 +564,20 @@ async def test_without_an_owner_it_says_that_the_request_waits_for_a_member(gone
         assert found.waiting_for == ("topic domain, partition 3 waits for a member of group billing",)
         assert "waits for a member of group billing" in found.advice
         assert 5 <= clock.now < 7
+
+
+async def test_every_call_survives_that_the_server_was_away_before_it() -> None:
+    server = MemoryServer()
+    async with open_host(server) as host:
+        owner = await host.owner(0)
+        await owner.letter(1)
+        server.hang_up()
+        assert (await host.manager.stats()).letters == 1
+        server.hang_up()
+        request = await host.manager.redrive(EVERYTHING, group="billing", by="ada")
+        await owner.end(request.id, handled=1)
+        server.hang_up()
+        assert (await host.manager.wait(request, timeout=10)).state is RequestState.DONE
 
 
 async def test_reading_survives_a_cut_connection(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
