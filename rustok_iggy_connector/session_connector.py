@@ -194,10 +194,21 @@ def _check_size(batch: PublishBatch, payload_bytes: int) -> None:
     subject = partition_of(batch.stream, batch.topic, batch.partition_id)
     if not count:
         raise InvalidRequestError(f"a batch for {subject} holds no message")
-    size = BATCH_HEADER_BYTES + count * MESSAGE_OVERHEAD_BYTES + payload_bytes
-    size += sum([headers_bytes(message.headers) for message in batch.messages if message.headers])
+    size = BATCH_HEADER_BYTES + count * MESSAGE_OVERHEAD_BYTES + payload_bytes + _all_headers_bytes(batch)
     if size > MAX_BATCH_BYTES and count > 1:
         raise LimitExceededError(f"{size} bytes for {subject} in one batch; at most {MAX_BATCH_BYTES} go: split it")
+
+
+def _all_headers_bytes(batch: PublishBatch) -> int:
+    """The headers of all messages. Neighbours mostly share theirs: those are counted once."""
+    total = size = 0
+    last: Mapping[str, bytes] | None = None
+    for message in batch.messages:
+        if message.headers is not last:
+            last = message.headers
+            size = headers_bytes(last) if last else 0
+        total += size
+    return total
 
 
 def headers_bytes(headers: Mapping[str, bytes]) -> int:
