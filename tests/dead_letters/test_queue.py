@@ -26,7 +26,7 @@ from rustok_iggy import (
 )
 from rustok_iggy.dead_letters.layout import decode_record
 from rustok_iggy.dead_letters.records import Action, Outcome, Request
-from rustok_iggy_connector import ConnectionLostError, IggyConnector, MemoryServer
+from rustok_iggy_connector import ConnectionLostError, IggyConnector
 from tests.consumer.hosts import until
 from tests.dead_letters.hand_owner import NOW, STREAM, Host, event_of, manager_of, open_host, original_of
 from tests.dead_letters.journal_records import epoch, event, failure, tenant
@@ -508,6 +508,18 @@ async def test_waiting_needs_every_source_that_has_letters_and_no_other() -> Non
         assert (done.state, done.handled, done.left, done.aborted) == (RequestState.DONE, 2, 0, True)
 
 
+async def test_the_end_of_another_request_does_not_count() -> None:
+    async with open_host() as host:
+        owner = await host.owner(0)
+        await owner.join()
+        await owner.letter(1)
+        other = await host.manager.redrive(EVERYTHING, group="billing", by="bob")
+        request = await host.manager.redrive(EVERYTHING, group="billing", by="ada")
+        await owner.end(other.id, handled=1)
+        late = await host.manager.wait(request, timeout=0.5)
+        assert (late.state, late.handled) == (RequestState.RUNNING, 0)
+
+
 async def test_an_end_of_an_overtaken_owner_does_not_count() -> None:
     async with open_host() as host:
         stale = await host.owner(0)
@@ -566,18 +578,36 @@ async def test_without_an_owner_it_says_that_the_request_waits_for_a_member(gone
         assert 5 <= clock.now < 7
 
 
-async def test_every_call_survives_that_the_server_was_away_before_it() -> None:
-    server = MemoryServer()
-    async with open_host(server) as host:
+async def test_every_call_survives_that_the_server_was_away_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first question after that is lost: the connection is noticed to be dead by asking."""
+    async with open_host() as host:
         owner = await host.owner(0)
         await owner.letter(1)
-        server.hang_up()
+        await owner.join()
+        admin = host.connector.admin
+        lost: set[str] = set()
+
+        def lose_once(name: str) -> None:
+            ask = getattr(admin, name)
+
+            async def asked(*names: str, **where: Any) -> Any:
+                if name not in lost:
+                    lost.add(name)
+                    raise ConnectionLostError("cut while nothing was asked")
+                return await ask(*names, **where)
+
+            monkeypatch.setattr(admin, name, asked)
+
+        monkeypatch.setattr(type(host.connector), "admin", property(lambda _: admin))
+        for name in ("describe_stream", "describe_group", "reader_offset"):
+            lose_once(name)
         assert (await host.manager.stats()).letters == 1
-        server.hang_up()
+        lost.clear()
         request = await host.manager.redrive(EVERYTHING, group="billing", by="ada")
         await owner.end(request.id, handled=1)
-        server.hang_up()
+        lost.clear()
         assert (await host.manager.wait(request, timeout=10)).state is RequestState.DONE
+        assert lost == {"describe_stream", "describe_group", "reader_offset"}
 
 
 async def test_reading_survives_a_cut_connection(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
