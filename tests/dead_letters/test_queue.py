@@ -89,6 +89,7 @@ async def test_letters_come_in_order_of_source_offset_page_by_page(host: Host) -
         after = page.next
         if after is None:
             break
+    assert (await host.manager.list(limit=9)).next is None  # a page that holds all is the last
     assert offsets(found) == [(partition, offset) for partition in (5, 3, 7) for offset in (2, 4, 9)]
 
 
@@ -190,6 +191,7 @@ async def test_statistics_add_up_in_every_way(host: Host) -> None:
     assert {group: count.letters for group, count in stats.groups.items()} == {"billing": 3, "mail": 1}
     assert stats.error_types == {"f1": "ValueError", "f9": "KeyError"}
     assert stats.oldest_age == pytest.approx((NOW - 2_000_001) / 1e6)
+    assert stats.groups["billing"].oldest_age == stats.oldest_age
     assert stats.parked_tenants == 2
     assert (await host.manager.stats(group="mail")).letters == 1
 
