@@ -7,22 +7,33 @@ import itertools
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from rustok_iggy_connector._sdk import Login, SdkClient, TlsSettings, open_client
+from rustok_iggy_connector._sdk import Login, TlsSettings, open_client
 from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.config import ConnectorConfig, ConnectorMode, RemoteConnectorConfig, TlsConfig
 from rustok_iggy_connector.errors import ConfigError, PermissionDeniedError, ServerUnreachableError
 from rustok_iggy_connector.generation import speaks_older_protocol
+from rustok_iggy_connector.member_identity import MemberIdentity
 from rustok_iggy_connector.models import ServerInfo
 from rustok_iggy_connector.refusals import incompatible
 from rustok_iggy_connector.retry import RetryPolicy
 from rustok_iggy_connector.session_connector import SessionConnector
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.wire.commands.system import GetStats, Ping, Stats
+from rustok_iggy_connector.wire_client import open_wire_client
 
 Locate = Callable[[], Awaitable[str]]
 """Says where the server is now, as `host:port`."""
+
+
+class OpenAt(Protocol):
+    """Opens a session at one address; raises what open_client raises."""
+
+    async def __call__(self, *, address: str, tls: TlsSettings | None, open_timeout: float) -> Client: ...
+
 
 UNKNOWN_VERSION = "unknown"
 """The user may not ask for it (statistics need the permission read_servers)."""
@@ -64,10 +75,16 @@ class RemoteConnector(SessionConnector):
         return ServerInfo(engine="iggy-server", version=version, address=self._address)
 
     async def _open_client(self, timeout: float) -> Client:
+        return await self._open(partial(open_client, login=self._login, timeout=timeout))
+
+    async def _open_member(self, who: MemberIdentity, timeout: float) -> Client:
+        return await self._open(partial(open_wire_client, login=self._login, timeout=timeout, who=who))
+
+    async def _open(self, open_at: OpenAt) -> Client:
         deadline = self._clock() + self._config.connect_timeout
         try:
             return await self._retry.run(
-                lambda: self._try_each_address(deadline, timeout), clock=self._clock, sleep=self._sleep
+                lambda: self._try_each_address(deadline, open_at), clock=self._clock, sleep=self._sleep
             )
         except ServerUnreachableError as error:
             addresses = () if self._config.tls.enabled else error.addresses
@@ -76,19 +93,17 @@ class RemoteConnector(SessionConnector):
                 raise incompatible(f"{address} is a server of 0.8 or older") from error
             raise
 
-    async def _try_each_address(self, deadline: float, timeout: float) -> SdkClient:
+    async def _try_each_address(self, deadline: float, open_at: OpenAt) -> Client:
         addresses = await self._addresses(deadline)
         failures = []
         for number, address in enumerate(addresses):
             # A mute address leaves time for those after it.
             share = (deadline - self._clock()) / (len(addresses) - number)
             try:
-                client = await open_client(
+                client = await open_at(
                     address=address,
-                    login=self._login,
                     tls=tls_settings(self._config.tls, address),
                     open_timeout=max(share, LEAST_OPEN_TIMEOUT),
-                    timeout=timeout,
                 )
             except ServerUnreachableError as error:
                 failures.append(str(error))
