@@ -27,13 +27,18 @@ from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.replay.checkpoint import Checkpoint
 from rustok_iggy.replay.replay_run import Found, ReplayRun
 from rustok_iggy.topology import Topic
-from rustok_iggy_connector import Position
+from rustok_iggy_connector import Position, get_logger
+
+log = get_logger(__name__)
 
 GROUP = "replay"
 """How contexts and logs call what is no group."""
 MAX_WAITING = 1000
 """Events read ahead of the handler: a poll's worth, so that lanes have something to run while the next one comes.
 In bytes the bound is `max_ahead_bytes` a partition."""
+
+CANCELLED_HANDLERS_TIMEOUT = 2.0
+"""Seconds for handlers to end once they were cancelled, as for a group's."""
 
 
 async def replay_to_handler(run: ReplayRun, handler: Handler, config: ConsumerConfig) -> Checkpoint:
@@ -130,6 +135,8 @@ class Crew:
         self.is_stopped = False
         self.changed = asyncio.Event()
         self.waiting = 0
+        self._ending: asyncio.Task[None] | None = None
+        self._given_up = False
         self._services = self._make_services(handler, threads)
         self._partitions: dict[int, ReplayPartition] = {}
         self._runners: dict[int, LaneRunner] = {}
@@ -172,19 +179,22 @@ class Crew:
             raise self._run.stopped(position.partition_id, position.offset, why) from error
 
     async def ended(self) -> None:
-        """Wait for running handlers, whatever else is cancelled; after the drain timeout they are."""
+        """Wait for running handlers, whatever else is cancelled; after the drain timeout they are. Idempotent.
+
+        A thread that goes on nevertheless is left alone: its event is not counted, and comes again.
+        """
         self.stop()
-        late = asyncio.get_running_loop().call_later(self._config.drain_timeout, self.give_up)
-        cancelled = False
-        for each in self._runners.values():
-            try:
-                await each.ended()
-            except asyncio.CancelledError:
-                cancelled = True
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._all_ended(), name="end replay")
+            patience = 0 if self._given_up else self._config.drain_timeout
+            cancelled = not await _over(self._ending, within=patience)
+            if not self._ending.done():
                 self.give_up()
-        late.cancel()
-        if cancelled:
-            raise asyncio.CancelledError
+                cancelled |= not await _over(self._ending, within=CANCELLED_HANDLERS_TIMEOUT)
+            if not self._ending.done():
+                log.warning("replay_left_handlers", replay=self._began.replay_id)
+            if cancelled:
+                raise asyncio.CancelledError
 
     async def watch(self) -> None:
         """Keep handlers to their time, and report how far it is, until cancelled."""
@@ -208,6 +218,7 @@ class Crew:
 
     def give_up(self) -> None:
         """Begin nothing more, and cancel what runs: it counts as not handled."""
+        self._given_up = True
         self.stop()
         for each in self._runners.values():
             each.give_up()
@@ -217,6 +228,10 @@ class Crew:
         if self._failure is None:
             self._failure = error, at
         self.stop()
+
+    async def _all_ended(self) -> None:
+        for each in self._runners.values():
+            await each.ended()
 
     async def _change(self) -> None:
         self.changed.clear()
@@ -291,3 +306,12 @@ class Crew:
                     self.failing_at = context.position
 
         return handle
+
+
+async def _over(task: asyncio.Task[None], *, within: float) -> bool:
+    """Wait for a task, at most `within` seconds; False when this call was cancelled meanwhile."""
+    try:
+        await asyncio.wait({task}, timeout=within)
+    except asyncio.CancelledError:
+        return False
+    return True
