@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Awaitable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 
@@ -22,9 +20,10 @@ from rustok_iggy.consumer.lane_runner import LaneRunner
 from rustok_iggy.consumer.slots import Slots
 from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionServices
 from rustok_iggy.consumer.subscription import Handler, OnGap, Subscription, is_async
-from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.envelope import EventEnvelope
+from rustok_iggy.errors import RustokIggyError
 from rustok_iggy.replay.checkpoint import Checkpoint
+from rustok_iggy.replay.partition import ReplayPartition
 from rustok_iggy.replay.replay_run import Found, ReplayRun
 from rustok_iggy.topology import Topic
 from rustok_iggy_connector import Position, get_logger
@@ -53,8 +52,10 @@ async def replay_to_handler(run: ReplayRun, handler: Handler, config: ConsumerCo
         run.save(run.state)
         try:
             await crew.take_all()
-        finally:
+        except RustokIggyError:
             await crew.drained()  # what came before an event that cannot be read is finished
+            raise
+        await crew.drained()
     except asyncio.CancelledError:
         crew.give_up()
         raise
@@ -66,60 +67,6 @@ async def replay_to_handler(run: ReplayRun, handler: Handler, config: ConsumerCo
             threads.shutdown(wait=False, cancel_futures=True)
             run.save(crew.state)
     return replace(crew.state, finished=True)
-
-
-class ReplayPartition:
-    """What the lane runner asks of the partition it works for. Counts only what is below the watermark, so that the
-    counts of a checkpoint belong to its offsets.
-    """
-
-    generation = 0
-    enough_settled = False
-    group_id = 0
-
-    def __init__(self, crew: Crew, partition_id: int, next_offset: int) -> None:
-        self._crew = crew
-        self.partition_id = partition_id
-        self.watermark = Watermark(next_offset - 1 if next_offset else None)
-        self._begun: deque[Found] = deque()
-        self.handled = 0
-        self.unreadable = 0
-
-    @property
-    def next_offset(self) -> int:
-        """Below it, all is done."""
-        return 0 if self.watermark.settled is None else self.watermark.settled + 1
-
-    def begin(self, found: Found) -> None:
-        """Take a message in; what is not to be handled is settled at once."""
-        self.watermark.begin(found.message.offset, len(found.message.payload))
-        self._begun.append(found)
-        if found.decoded is None:
-            self._settle(found.message.offset)
-
-    def may_begin(self) -> bool:
-        return not self._crew.is_stopped
-
-    def settle(self, offset: int) -> None:
-        self._settle(offset)
-        self._crew.waiting -= 1
-        self._crew.changed.set()
-
-    def changed(self) -> None:
-        self._crew.changed.set()
-
-    def fail(self, error: Exception) -> None:
-        self._crew.fail(error, at=self._crew.failing_at)
-
-    def after_delivery(self) -> Awaitable[None] | None:
-        return None
-
-    def _settle(self, offset: int) -> None:
-        self.watermark.settle(offset)
-        while self._begun and self._begun[0].message.offset < self.next_offset:
-            done = self._begun.popleft()
-            self.handled += done.decoded is not None
-            self.unreadable += done.is_unreadable
 
 
 class Crew:

@@ -178,6 +178,25 @@ async def test_cancelling_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> N
         assert handled.numbers == {key: list(range(10)) for key in TENANTS}
 
 
+async def test_cancelling_while_events_are_read_waits_for_no_handler(tmp_path: Path) -> None:
+    options = ReplayOptions(checkpoint=tmp_path / "checkpoint", rate=2)
+    async with opened() as transport:
+        await publish(transport, 50)
+        entered = asyncio.Event()
+
+        async def hang() -> None:
+            entered.set()
+            await asyncio.Event().wait()
+
+        handled = Handled(lambda envelope, context: hang())
+        running = asyncio.create_task(transport.run_replay(await transport.plan_replay(), handled, options=options))
+        await entered.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(running), 5)
+        assert json.loads((tmp_path / "checkpoint").read_bytes())["handled"] == 0
+
+
 async def test_a_thread_that_does_not_return_does_not_hold_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
