@@ -58,7 +58,8 @@ class JournalFollower:
     async def read_to(self, position: int) -> None:
         """Fold at least up to `position`, where a record was acknowledged."""
         while self.fold.next_position <= position:
-            if not await self._read_once():
+            # Another task may have read on while this one waited for its turn.
+            if not await self._read_once() and self.fold.next_position <= position:
                 raise OvertakenError(
                     f"the dead-letter log ends before {position}, where a record was: it was made anew"
                 )
