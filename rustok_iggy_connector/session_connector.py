@@ -70,6 +70,10 @@ class SessionConnector(IggyConnector):
         """
         return await self._open_client(timeout)
 
+    def _new_member(self) -> MemberIdentity:
+        """Who a member that subscribes now is for the server."""
+        return MemberIdentity()
+
     @abstractmethod
     async def _reach(self, session: Session) -> ServerInfo:
         """Make sure that the server answers on this session, and say which one it is."""
@@ -180,8 +184,13 @@ class SessionConnector(IggyConnector):
         if group is None:
             session = self._session(self._request_timeout)
             return PlainReader(session, stream=stream, topic=topic, consumer=consumer, forget=forget)
-        opening = partial(self._open_member, MemberIdentity())
-        session = Session(opening, timeout=self._member_timeout, counters=self._counters)
+        who = self._new_member()
+        session = Session(
+            partial(self._open_member, who),
+            timeout=self._member_timeout,
+            counters=self._counters,
+            on_closed=who.release,
+        )
         return GroupMember(session, stream=stream, topic=topic, group=group, forget=forget)
 
     def _session(self, timeout: float) -> Session:

@@ -11,36 +11,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import time
 from collections import deque
 
-from rustok_iggy_connector._sdk import HEARTBEAT_INTERVAL, LOGOUT_TIMEOUT, Login, TlsSettings
+from rustok_iggy_connector._sdk import HEARTBEAT_INTERVAL, LOGOUT_TIMEOUT
 from rustok_iggy_connector.errors import (
-    AuthenticationError,
-    ConfigError,
     ConnectionLostError,
     ConnectorClosedError,
     LocalProtocolError,
     RemoteProtocolError,
     RequestTimeoutError,
-    RustokIggyError,
-    ServerUnreachableError,
 )
 from rustok_iggy_connector.framed_client import FramedClient
 from rustok_iggy_connector.member_identity import MemberIdentity
-from rustok_iggy_connector.refusals import CLIENT_VERSION, incompatible, refusal
+from rustok_iggy_connector.refusals import refusal
 from rustok_iggy_connector.wire.codec import Refusal, decode_reply
-from rustok_iggy_connector.wire.codes import PROTOCOL_VERSION, Command, EvictionReason, Status
+from rustok_iggy_connector.wire.codes import Command, Status
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, Message, session, system
 from rustok_iggy_connector.wire.connection import ClientConnection, EvictionFrame, ReplyFrame, Signal
 
-SDK_NAME = "rustok-iggy"
-# Why a server ends a session at its login, where that is the login's fault.
-_BAD_LOGIN = frozenset({EvictionReason.INVALID_CREDENTIALS, EvictionReason.INVALID_TOKEN, EvictionReason.USER_INACTIVE})
 
-
-class _Conversation(asyncio.Protocol):
+class Conversation(asyncio.Protocol):
     """One connection: requests out, each with a future for its reply."""
 
     def __init__(self, connection: ClientConnection) -> None:
@@ -52,6 +43,12 @@ class _Conversation(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         return self._transport is not None
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """IP address and port of the server; of a connection that is gone, nothing."""
+        host, port = ("", 0) if self._transport is None else self._transport.get_extra_info("peername")[:2]
+        return host, port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -100,10 +97,10 @@ class _Conversation(asyncio.Protocol):
 
 
 class WireClient(FramedClient):
-    """A session over a connection of its own. Made by open_wire_client()."""
+    """A session over a connection of its own. Made by wire_login.open_wire_client()."""
 
     def __init__(
-        self, talk: _Conversation, connection: ClientConnection, who: MemberIdentity, *, address: str, timeout: float
+        self, talk: Conversation, connection: ClientConnection, who: MemberIdentity, *, address: str, timeout: float
     ) -> None:
         self._talk = talk
         self._connection = connection
@@ -117,6 +114,16 @@ class WireClient(FramedClient):
     @property
     def usable(self) -> bool:
         return not self._closed and self._talk.is_open
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """IP address and port of the server."""
+        return self._talk.peer
+
+    def hang_up(self) -> None:
+        """End the session without a good-bye; the server logs it out by itself."""
+        self._stop_heartbeat()
+        self._talk.hang_up()
 
     async def request(self, request: Message, *, subject: str) -> Message | None:
         command = COMMAND_OF_REQUEST[type(request)]
@@ -150,7 +157,9 @@ class WireClient(FramedClient):
         if was_usable and os.getpid() == self._process:
             try:
                 # After whatever is under way: replies come in order.
-                await asyncio.wait((self._talk.ask(session.Logout()),), timeout=LOGOUT_TIMEOUT)
+                good_bye = self._talk.ask(session.Logout())
+                await asyncio.wait((good_bye,), timeout=LOGOUT_TIMEOUT)
+                self._who.is_known = not good_bye.done() or good_bye.exception() is not None
             except ConnectionResetError:
                 pass
             finally:
@@ -198,99 +207,3 @@ class WireClient(FramedClient):
 
     def _now(self) -> int:
         return time.time_ns() // 1000
-
-
-async def open_wire_client(
-    *, address: str, login: Login, tls: TlsSettings | None, open_timeout: float, timeout: float, who: MemberIdentity
-) -> WireClient:
-    """Connect and log in as this member within `open_timeout` seconds; `timeout` is for each request thereafter.
-
-    Another connection with the same identity loses its session. Raises: ServerUnreachableError, AuthenticationError,
-    IncompatibleServerError, ConfigError (TLS files).
-    """
-    try:
-        async with asyncio.timeout(open_timeout):
-            return await _open(address, login, tls, timeout, who)
-    except TimeoutError as error:
-        raise ServerUnreachableError(
-            f"{address} did not take a connection and answer a login within {open_timeout:.1f} s: it is stopped, "
-            "overloaded, not an Iggy server, or one of another generation than this client",
-            addresses=[address],
-        ) from error
-    except OSError as error:
-        raise ServerUnreachableError(
-            f"{address} cannot be connected to, or hung up during the login: nobody listens, the name is not known, "
-            "TLS was not agreed on, it is shutting down, or it is not an Iggy server of this generation",
-            addresses=[address],
-        ) from error
-
-
-async def _open(address: str, login: Login, tls: TlsSettings | None, timeout: float, who: MemberIdentity) -> WireClient:
-    host, _, port = address.rpartition(":")
-    connection = ClientConnection(client=who.client, first_request=who.next_request)
-    talk = _Conversation(connection)
-    await asyncio.get_running_loop().create_connection(
-        lambda: talk,
-        host.strip("[]"),
-        int(port),
-        ssl=_context(tls),
-        server_hostname=tls.server_name if tls else None,
-    )
-    client = WireClient(talk, connection, who, address=address, timeout=timeout)
-    try:
-        reply = await _log_in(talk, login, address)
-    except BaseException:
-        talk.hang_up()
-        raise
-    client.begin(reply)
-    return client
-
-
-async def _log_in(talk: _Conversation, login: Login, address: str) -> session.LoginReply:
-    request = _login_request(login)
-    command = COMMAND_OF_REQUEST[type(request)]
-    try:
-        frame = await talk.ask(request)
-    except ConnectionResetError:
-        if talk.evicted is None:
-            raise
-        raise _cannot_log_in(talk.evicted.header.reason, address) from None
-    reply = decode_reply(command, frame.header, frame.body)
-    if isinstance(reply, session.LoginReply):
-        return reply
-    if isinstance(reply, Refusal):
-        raise refusal(reply.status, command="login", subject=address)
-    raise RemoteProtocolError(f"{address} answered a login with something else")
-
-
-def _login_request(login: Login) -> session.Login | session.LoginWithToken:
-    if login.token is not None:
-        return session.LoginWithToken(
-            protocol_version=PROTOCOL_VERSION, sdk_name=SDK_NAME, sdk_version=CLIENT_VERSION, token=login.token
-        )
-    return session.Login(
-        protocol_version=PROTOCOL_VERSION,
-        sdk_name=SDK_NAME,
-        sdk_version=CLIENT_VERSION,
-        username=login.username,
-        password=login.password or "",
-    )
-
-
-def _cannot_log_in(reason: EvictionReason, address: str) -> RustokIggyError:
-    if reason in _BAD_LOGIN:
-        return AuthenticationError(f"{address} refused the login: check the user name and password, or the token")
-    if reason is EvictionReason.INCOMPATIBLE_PROTOCOL:
-        return incompatible(f"{address} refused the login: it speaks another protocol version")
-    return ServerUnreachableError(
-        f"{address} ended the session at its login ({reason.name.lower()})", addresses=[address]
-    )
-
-
-def _context(tls: TlsSettings | None) -> ssl.SSLContext | None:
-    if tls is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=tls.ca_file)
-    except OSError as error:
-        raise ConfigError([f"tls.ca_file: {tls.ca_file} is not a readable file of PEM certificates"]) from error
