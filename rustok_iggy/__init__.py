@@ -31,6 +31,7 @@ from rustok_iggy.consumer.subscription import (
     Start,
     SubscribeOptions,
 )
+from rustok_iggy.consumer_groups import ConsumerGroupManager
 from rustok_iggy.dead_letters.export import ExportProgress
 from rustok_iggy.dead_letters.letters import DeadLetterDetails, DeadLetterSummary, LetterKey, LetterPage
 from rustok_iggy.dead_letters.queue import DlqManager
@@ -129,13 +130,14 @@ __all__ = [
     "ConnectorError",
     "ConsumerConfig",
     "ConsumerError",
+    "ConsumerGroupManager",
     "ConsumerStatistics",
     "DataDirInUseError",
-    "DeadLetterSummary",
     "DeadLetter",
     "DeadLetterDetails",
     "DeadLetterError",
     "DeadLetterStatistics",
+    "DeadLetterSummary",
     "DecodeError",
     "DeliveryContext",
     "DispatcherConfig",

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import SerializationError, ValidationError
-from rustok_iggy.outgoing import EnvelopeWriter
+from rustok_iggy.outgoing import EnvelopeWriter, Route
 from rustok_iggy.producer import PartitionMessages, Producer
 from rustok_iggy.publish_queue import PublishFailure, PublishStatus, predecessor_failure
 from rustok_iggy.publish_results import PublishResults, Share
@@ -48,6 +48,8 @@ def _written(
     """Encode all; what cannot be encoded fails, and holds back what its tenant has later in the batch."""
     partitions: dict[tuple[str, int], _Partition] = {}
     held_back: dict[UUID, UUID] = {}
+    last: Route | None = None
+    part: _Partition | None = None
     for index, envelope in enumerate(envelopes):
         tenant = envelope.tenant_id
         if held_back and tenant in held_back:
@@ -59,9 +61,11 @@ def _written(
             failures[index] = PublishFailure(PublishStatus.FAILED, error)
             held_back[tenant] = envelope.id
             continue
-        part = partitions.get(route[:2])
-        if part is None:
-            part = partitions[route[:2]] = _Partition(route.topic, route.partition_id)
+        if route is not last:
+            last, part = route, partitions.get(route[:2])
+            if part is None:
+                part = partitions[route[:2]] = _Partition(route.topic, route.partition_id)
+        assert part is not None, "a route was found"
         part.indexes.append(index)
         part.messages.append(message)
         part.tenants.append(tenant)

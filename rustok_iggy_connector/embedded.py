@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from rustok_iggy_connector.config import ConnectorConfig, ConnectorMode, EmbeddedConnectorConfig, RemoteConnectorConfig
 from rustok_iggy_connector.connector import IggyConnector, MessageSubscriber, TopologyAdmin
 from rustok_iggy_connector.embedded_server import EmbeddedServer, Endpoint
 from rustok_iggy_connector.errors import ConnectorClosedError
+from rustok_iggy_connector.member_identity import MemberDirectory
 from rustok_iggy_connector.models import (
     BatchConfirmation,
     ConnectorStatistics,
@@ -17,6 +19,9 @@ from rustok_iggy_connector.models import (
     ServerInfo,
 )
 from rustok_iggy_connector.remote import RemoteConnector
+
+MEMBERS = "members"
+"""Directory of the data directory: who reads in groups of its server."""
 
 
 class EmbeddedConnector(IggyConnector):
@@ -41,7 +46,11 @@ class EmbeddedConnector(IggyConnector):
         server = EmbeddedServer(self._config)
         try:
             endpoint = await server.reach()
-            remote = RemoteConnector(self._remote_config(endpoint), locate=lambda: self._locate(server))
+            remote = RemoteConnector(
+                self._remote_config(endpoint),
+                locate=lambda: self._locate(server),
+                members=MemberDirectory(Path(self._config.data_dir) / MEMBERS),
+            )
             await remote.connect()
         except BaseException:
             await server.close()

@@ -9,37 +9,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable
 
-from rustok_iggy_connector.client import Client, PollRequest
-from rustok_iggy_connector.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
+from rustok_iggy_connector.client import Client
+from rustok_iggy_connector.errors import ConnectionLostError, LocalProtocolError
+from rustok_iggy_connector.framed_client import FramedClient
 from rustok_iggy_connector.local_server.broker import Surroundings
 from rustok_iggy_connector.local_server.in_process import EvictedError, InProcessServer, InProcessSession
-from rustok_iggy_connector.models import (
-    MAX_HEADERS_BYTES,
-    MAX_PAYLOAD_BYTES,
-    OutgoingMessage,
-    PublishBatch,
-    ReceivedMessage,
-    ServerInfo,
-)
+from rustok_iggy_connector.models import ServerInfo
 from rustok_iggy_connector.refusals import refusal
-from rustok_iggy_connector.session_connector import HEADER_OVERHEAD_BYTES, SessionConnector
+from rustok_iggy_connector.session_connector import SessionConnector
 from rustok_iggy_connector.sessions import Session, closed
-from rustok_iggy_connector.wire.batch import NewMessage, StoredMessage, build_batch
 from rustok_iggy_connector.wire.codec import Refusal
-from rustok_iggy_connector.wire.codes import Command, Status
+from rustok_iggy_connector.wire.codes import Status
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, Message
-from rustok_iggy_connector.wire.commands.messages import (
-    PollMessages,
-    PollMessagesReply,
-    SendMessages,
-    SendMessagesReply,
-)
 from rustok_iggy_connector.wire.commands.system import GetStats, Ping, Stats
-from rustok_iggy_connector.wire.fields import MAX_FIELD_BYTES, Field, decode_fields, encode_fields
-from rustok_iggy_connector.wire.primitives import Partitioning
 
 TICK_INTERVAL = 0.5
 """Seconds between two looks at groups, as the local server does: a partition that is ready moves within a second."""
@@ -91,7 +75,7 @@ class MemoryServer:
         self._server.tick()
 
 
-class MemoryClient(Client):
+class MemoryClient(FramedClient):
     """A session that has no connection."""
 
     def __init__(self, server: MemoryServer, session: InProcessSession) -> None:
@@ -132,33 +116,8 @@ class MemoryClient(Client):
             raise refusal(answer.status, command=command, subject=subject)
         return answer
 
-    async def send(self, batch: PublishBatch, *, subject: str) -> int:
-        now = self._server.now()
-        messages = [_new_message(message, now, subject) for message in batch.messages]
-        request = SendMessages(
-            stream=batch.stream,
-            topic=batch.topic,
-            partitioning=Partitioning.to_partition(batch.partition_id),
-            batch=build_batch(messages),
-        )
-        reply = await self.ask(request, SendMessagesReply, subject=subject)
-        if reply is None or not reply.confirmations:
-            raise RemoteProtocolError(f"no confirmation for a batch to {subject}")
-        return reply.confirmations[0].base_offset
-
-    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
-        question = PollMessages(
-            consumer=request.consumer,
-            stream=request.stream,
-            topic=request.topic,
-            partition_id=request.partition_id,
-            strategy=request.strategy,
-            count=request.count,
-        )
-        reply = await self.ask(question, PollMessagesReply, subject=subject)
-        if reply is None:
-            return []
-        return [_received(message) for batch in reply.parsed(verify=False) for message in batch.messages()]
+    def _now(self) -> int:
+        return self._server.now()
 
     async def close(self) -> None:
         self._closed = True
@@ -179,36 +138,3 @@ class InMemoryConnector(SessionConnector):
         stats = await session.run(lambda client: client.ask(GetStats(), Stats, subject="the server"))
         version = "" if stats is None else stats.iggy_server_version
         return ServerInfo(engine="memory", version=version, address="memory")
-
-
-def _new_message(message: OutgoingMessage, now: int, subject: str) -> NewMessage:
-    """The message as it goes into a batch, held to the limits that the published client has."""
-    status = _excess(message)
-    if status is not None:
-        raise refusal(status, command=Command.SEND_MESSAGES.name.lower(), subject=subject)
-    fields = [Field(name.encode(), value) for name, value in (message.headers or {}).items()]
-    return NewMessage(id=message.id.int, payload=message.payload, headers=encode_fields(fields), origin_timestamp=now)
-
-
-def _excess(message: OutgoingMessage) -> Status | None:
-    if not message.payload:
-        return Status.INVALID_PAYLOAD_LENGTH
-    if len(message.payload) > MAX_PAYLOAD_BYTES:
-        return Status.TOO_BIG_PAYLOAD
-    size = 0
-    for name, value in (message.headers or {}).items():
-        key = name.encode()
-        if not (1 <= len(key) <= MAX_FIELD_BYTES and 1 <= len(value) <= MAX_FIELD_BYTES):
-            return Status.INVALID_HEADER_VALUE
-        size += len(key) + len(value) + HEADER_OVERHEAD_BYTES
-    return Status.TOO_BIG_HEADERS if size > MAX_HEADERS_BYTES else None
-
-
-def _received(message: StoredMessage) -> ReceivedMessage:
-    return ReceivedMessage(
-        message.offset, message.id, message.payload, message.timestamp, partial(_headers, message.headers)
-    )
-
-
-def _headers(block: bytes) -> Mapping[str, bytes]:
-    return {field.key.decode(errors="replace"): field.value for field in decode_fields(block)}

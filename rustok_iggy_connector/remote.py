@@ -7,22 +7,36 @@ import itertools
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from rustok_iggy_connector._sdk import Login, SdkClient, TlsSettings, open_client
+from rustok_iggy_connector._sdk import Login, TlsSettings, open_client
 from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.config import ConnectorConfig, ConnectorMode, RemoteConnectorConfig, TlsConfig
-from rustok_iggy_connector.errors import ConfigError, PermissionDeniedError, ServerUnreachableError
+from rustok_iggy_connector.errors import ConfigError, ConnectorError, PermissionDeniedError, ServerUnreachableError
 from rustok_iggy_connector.generation import speaks_older_protocol
+from rustok_iggy_connector.logging import get_logger
+from rustok_iggy_connector.member_identity import MemberDirectory, MemberIdentity
 from rustok_iggy_connector.models import ServerInfo
 from rustok_iggy_connector.refusals import incompatible
 from rustok_iggy_connector.retry import RetryPolicy
 from rustok_iggy_connector.session_connector import SessionConnector
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.wire.commands.system import GetStats, Ping, Stats
+from rustok_iggy_connector.wire_login import open_wire_client
 
 Locate = Callable[[], Awaitable[str]]
 """Says where the server is now, as `host:port`."""
+
+
+class OpenAt(Protocol):
+    """Opens a session at one address; raises what open_client raises."""
+
+    async def __call__(self, *, address: str, tls: TlsSettings | None, open_timeout: float) -> Client: ...
+
+
+_log = get_logger("rustok_iggy_connector")
 
 UNKNOWN_VERSION = "unknown"
 """The user may not ask for it (statistics need the permission read_servers)."""
@@ -33,7 +47,8 @@ LEAST_OPEN_TIMEOUT = 0.05
 class RemoteConnector(SessionConnector):
     """Tries the addresses in turn, round after round, until one answers a login or connect_timeout is over.
 
-    `locate` replaces the addresses: it is asked at each attempt, for a server that may come back elsewhere. A session
+    `locate` replaces the addresses: it is asked at each attempt, for a server that may come back elsewhere. `members`
+    is where the members of this machine are recorded, so that the next ones can log out those that died. A session
     that went is opened the same way by the next call that needs it. In a child made by fork it is closed.
     """
 
@@ -42,6 +57,7 @@ class RemoteConnector(SessionConnector):
         config: RemoteConnectorConfig,
         *,
         locate: Locate | None = None,
+        members: MemberDirectory | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -53,6 +69,7 @@ class RemoteConnector(SessionConnector):
         )
         self._config = config
         self._locate = locate
+        self._members = members
         self._clock = clock
         self._sleep = sleep
         self._login = Login(username=config.username, password=config.password, token=config.token)
@@ -64,10 +81,46 @@ class RemoteConnector(SessionConnector):
         return ServerInfo(engine="iggy-server", version=version, address=self._address)
 
     async def _open_client(self, timeout: float) -> Client:
+        return await self._open(partial(open_client, login=self._login, timeout=timeout))
+
+    async def _open_member(self, who: MemberIdentity, timeout: float) -> Client:
+        client = await self._open(self._at(who, timeout))
+        try:
+            await self._bury(timeout)
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    def _new_member(self) -> MemberIdentity:
+        if self._members is None:
+            return MemberIdentity()
+        try:
+            return self._members.enter()
+        except OSError as error:  # a full disk: the member reads all the same
+            _log.warning("member_not_recorded", reason=error.strerror)
+            return MemberIdentity()
+
+    def _at(self, who: MemberIdentity, timeout: float) -> OpenAt:
+        return partial(open_wire_client, login=self._login, timeout=timeout, who=who)
+
+    async def _bury(self, timeout: float) -> None:
+        """Log out the members that died on this machine: a restarted server may still keep partitions for them."""
+        for dead in () if self._members is None else self._members.abandoned():
+            try:
+                await (await self._open(self._at(dead, timeout))).close()
+            except ConnectorError as error:  # whoever joins next tries again
+                _log.warning("dead_member_not_logged_out", reason=str(error))
+                return
+            finally:
+                dead.release()
+            _log.info("dead_member_logged_out")
+
+    async def _open(self, open_at: OpenAt) -> Client:
         deadline = self._clock() + self._config.connect_timeout
         try:
             return await self._retry.run(
-                lambda: self._try_each_address(deadline, timeout), clock=self._clock, sleep=self._sleep
+                lambda: self._try_each_address(deadline, open_at), clock=self._clock, sleep=self._sleep
             )
         except ServerUnreachableError as error:
             addresses = () if self._config.tls.enabled else error.addresses
@@ -76,19 +129,17 @@ class RemoteConnector(SessionConnector):
                 raise incompatible(f"{address} is a server of 0.8 or older") from error
             raise
 
-    async def _try_each_address(self, deadline: float, timeout: float) -> SdkClient:
+    async def _try_each_address(self, deadline: float, open_at: OpenAt) -> Client:
         addresses = await self._addresses(deadline)
         failures = []
         for number, address in enumerate(addresses):
             # A mute address leaves time for those after it.
             share = (deadline - self._clock()) / (len(addresses) - number)
             try:
-                client = await open_client(
+                client = await open_at(
                     address=address,
-                    login=self._login,
                     tls=tls_settings(self._config.tls, address),
                     open_timeout=max(share, LEAST_OPEN_TIMEOUT),
-                    timeout=timeout,
                 )
             except ServerUnreachableError as error:
                 failures.append(str(error))

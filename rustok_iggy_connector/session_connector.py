@@ -7,13 +7,15 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from zlib import crc32
 
 from rustok_iggy_connector.administration import SessionAdmin
 from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.connector import IggyConnector, MessageSubscriber, TopologyAdmin
 from rustok_iggy_connector.errors import ConnectorClosedError, InvalidRequestError, LimitExceededError
+from rustok_iggy_connector.framed_client import HEADER_OVERHEAD_BYTES
+from rustok_iggy_connector.member_identity import MemberIdentity
 from rustok_iggy_connector.models import (
     BatchConfirmation,
     ConnectorStatistics,
@@ -32,7 +34,6 @@ MAX_BATCH_BYTES = 64 << 20
 BATCH_HEADER_BYTES = 256
 MESSAGE_OVERHEAD_BYTES = 48
 """Frame of each message in a batch (wire.batch)."""
-HEADER_OVERHEAD_BYTES = 10
 REMEMBERED_ROUTES = 4096
 """Partitions whose session need not be chosen again: four topics of the largest size."""
 SHUTDOWN_TIMEOUT = 5.0
@@ -61,6 +62,17 @@ class SessionConnector(IggyConnector):
     @abstractmethod
     async def _open_client(self, timeout: float) -> Client:
         """A session whose requests have this timeout in seconds; raises what connect() raises."""
+
+    async def _open_member(self, who: MemberIdentity, timeout: float) -> Client:  # noqa: ARG002 - see below
+        """The same, for the member of a group that the server knows by this identity.
+
+        Without it a server that forgets members with their connections makes a new one of each session.
+        """
+        return await self._open_client(timeout)
+
+    def _new_member(self) -> MemberIdentity:
+        """Who a member that subscribes now is for the server."""
+        return MemberIdentity()
 
     @abstractmethod
     async def _reach(self, session: Session) -> ServerInfo:
@@ -172,7 +184,13 @@ class SessionConnector(IggyConnector):
         if group is None:
             session = self._session(self._request_timeout)
             return PlainReader(session, stream=stream, topic=topic, consumer=consumer, forget=forget)
-        session = self._session(self._member_timeout)
+        who = self._new_member()
+        session = Session(
+            partial(self._open_member, who),
+            timeout=self._member_timeout,
+            counters=self._counters,
+            on_closed=who.release,
+        )
         return GroupMember(session, stream=stream, topic=topic, group=group, forget=forget)
 
     def _session(self, timeout: float) -> Session:
@@ -194,10 +212,21 @@ def _check_size(batch: PublishBatch, payload_bytes: int) -> None:
     subject = partition_of(batch.stream, batch.topic, batch.partition_id)
     if not count:
         raise InvalidRequestError(f"a batch for {subject} holds no message")
-    size = BATCH_HEADER_BYTES + count * MESSAGE_OVERHEAD_BYTES + payload_bytes
-    size += sum([headers_bytes(message.headers) for message in batch.messages if message.headers])
+    size = BATCH_HEADER_BYTES + count * MESSAGE_OVERHEAD_BYTES + payload_bytes + _all_headers_bytes(batch)
     if size > MAX_BATCH_BYTES and count > 1:
         raise LimitExceededError(f"{size} bytes for {subject} in one batch; at most {MAX_BATCH_BYTES} go: split it")
+
+
+def _all_headers_bytes(batch: PublishBatch) -> int:
+    """The headers of all messages. Neighbours mostly share theirs: those are counted once."""
+    total = size = 0
+    last: Mapping[str, bytes] | None = None
+    for message in batch.messages:
+        if message.headers is not last:
+            last = message.headers
+            size = headers_bytes(last) if last else 0
+        total += size
+    return total
 
 
 def headers_bytes(headers: Mapping[str, bytes]) -> int:

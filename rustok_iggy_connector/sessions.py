@@ -34,10 +34,18 @@ class Session:
     each would spend the whole connect timeout, one after the other.
     """
 
-    def __init__(self, open_client: OpenClient, *, timeout: float, counters: Counters) -> None:
+    def __init__(
+        self,
+        open_client: OpenClient,
+        *,
+        timeout: float,
+        counters: Counters,
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._open_client = open_client
         self._timeout = timeout
         self._counters = counters
+        self._on_closed = on_closed
         self._client: Client | None = None
         self._opening: asyncio.Task[Client] | None = None
         self._turn = asyncio.Lock()
@@ -75,8 +83,11 @@ class Session:
         client, self._client = self._client, None
         if self._opening is not None:
             self._opening.cancel()
-        if client is not None:
-            await client.close()
+        try:
+            if client is not None:
+                await client.close()
+        finally:
+            self._on_closed()
 
     async def _counted(self, call: Callable[[Client], Awaitable[_T]], client: Client) -> _T:
         self._counters.requests += 1

@@ -1,15 +1,18 @@
 """What is particular to JSON: the keys, the nulls, what serde writes, what msgspec says."""
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import DecodeError, UnknownEventTypeError
 from rustok_iggy.events import NodeCreated, OrderPlaced
 from rustok_iggy.serialization import JsonSerializer
+from rustok_iggy.serialization.timestamp import format_timestamp
 from tests.envelopes import TENANT, VECTORS
 
 SERIALIZER = JsonSerializer()
@@ -96,3 +99,12 @@ def test_event_types_declared_after_the_serializer_was_made_are_known() -> None:
     late = catalog.event("late.comer", name="LateComer")(type("LateComer", (OrderPlaced,), {}))
     envelope = EventEnvelope.new(TENANT, late(order_id=TENANT, total=1, currency="EUR"))
     assert serializer.decode(serializer.encode(envelope)) == envelope
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 10, 999, 1000, 1001, 123_000, 999_000, 100_000, 123_456, 999_999])
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5, minutes=30))])
+@pytest.mark.parametrize("year", [1, 999, 2026, 9999])
+def test_every_timestamp_is_written_as_chrono_writes_it(microsecond: int, zone: timezone, year: int) -> None:
+    moment = datetime(year, 2, 14, 23, 59, 59, microsecond, tzinfo=zone)
+    written = json.loads(SERIALIZER.encode(replace(ORDER, timestamp=moment)))
+    assert written["timestamp"] == format_timestamp(moment)

@@ -149,7 +149,7 @@ class DlqManager:
         break its order (`break_order=True` does so all the same). Letters written later join as far as they are
         selected, unless there is a `limit`. A letter that fails again stays open, and its tenant parked.
         `dry_run` writes nothing and returns what would run. Nothing is written either when no letter is meant.
-        Raises RedriveError: options that cannot be, a group that has no letters, a request that was not written.
+        Raises RedriveError: options that cannot be, a request that was not written (it says where it was).
         """
         check_author(by, reason, is_reason_needed=False)
         check_options(options)

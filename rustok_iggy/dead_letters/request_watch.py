@@ -13,7 +13,7 @@ from rustok_iggy.dead_letters.request_progress import RequestProgress, RequestSt
 from rustok_iggy.dead_letters.requests import LetterRequest
 from rustok_iggy.dead_letters.snapshot import Progress
 from rustok_iggy.dead_letters.survey import JournalSurvey
-from rustok_iggy_connector import NotFoundError, TopologyAdmin
+from rustok_iggy_connector import GroupInfo, NotFoundError, RetryPolicy, TopologyAdmin
 
 LOOK_INTERVAL = 0.2
 """Seconds between two looks at a journal in which nothing happens: a person waits for this."""
@@ -45,6 +45,7 @@ class RequestWatch:
         self._stream = stream
         self._clock = clock
         self._sleep = sleep
+        self._retry = RetryPolicy()
         self._planned = dict.fromkeys(request.sources, 0)
         for lane in request.lanes:
             self._planned[lane.source] += len(lane.letters)
@@ -107,13 +108,18 @@ class RequestWatch:
     async def _ask_owned(self) -> frozenset[Source]:
         owned: set[Source] = set()
         for topic in sorted({source.topic for source in self._planned}):
-            try:
-                group = await self._admin.describe_group(stream=self._stream, topic=topic, group=self._request.group)
-            except NotFoundError:
-                continue  # the topic is gone, and its members with it
+            group = await self._describe_group(topic)
             partitions = {each for owned_by in (group.members.values() if group else ()) for each in owned_by}
             owned |= {source for source in self._planned if source.topic == topic and source.partition in partitions}
         return frozenset(owned)
+
+    async def _describe_group(self, topic: str) -> GroupInfo | None:
+        try:
+            return await self._retry.run(
+                lambda: self._admin.describe_group(stream=self._stream, topic=topic, group=self._request.group)
+            )
+        except NotFoundError:
+            return None  # the topic is gone, and its members with it
 
     def _source_progress(self, source: Source) -> SourceProgress:
         journal = self._journal(source)

@@ -202,7 +202,8 @@ async def open_survey(
     connector: IggyConnector, *, stream: str, sleep: Sleep = asyncio.sleep
 ) -> AsyncIterator[JournalSurvey]:
     """Read the dlq topic of a stream over a session of its own. Raises DeadLetterError and connector errors."""
-    extent = await journal_extent(connector, stream=stream)
+    # A session that was idle while the server went and came back is lost once before it opens again.
+    extent = await RetryPolicy().run(lambda: journal_extent(connector, stream=stream))
     subscriber = await connector.subscribe(stream=stream, topic=Topic.DLQ)
     try:
         yield JournalSurvey(JournalReader(subscriber), connector.admin, extent, stream=stream, sleep=sleep)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Awaitable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 
@@ -19,22 +17,27 @@ from rustok_iggy.consumer.context import DeliveryContext
 from rustok_iggy.consumer.delivery import Delivery, Router, runner
 from rustok_iggy.consumer.failure import Stop
 from rustok_iggy.consumer.lane_runner import LaneRunner
-from rustok_iggy.consumer.parking import FailedDelivery
 from rustok_iggy.consumer.slots import Slots
 from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionServices
 from rustok_iggy.consumer.subscription import Handler, OnGap, Subscription, is_async
-from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.envelope import EventEnvelope
+from rustok_iggy.errors import RustokIggyError
 from rustok_iggy.replay.checkpoint import Checkpoint
+from rustok_iggy.replay.partition import ReplayPartition
 from rustok_iggy.replay.replay_run import Found, ReplayRun
 from rustok_iggy.topology import Topic
-from rustok_iggy_connector import Position
+from rustok_iggy_connector import Position, get_logger
+
+log = get_logger(__name__)
 
 GROUP = "replay"
 """How contexts and logs call what is no group."""
 MAX_WAITING = 1000
 """Events read ahead of the handler: a poll's worth, so that lanes have something to run while the next one comes.
 In bytes the bound is `max_ahead_bytes` a partition."""
+
+CANCELLED_HANDLERS_TIMEOUT = 2.0
+"""Seconds for handlers to end once they were cancelled, as for a group's."""
 
 
 async def replay_to_handler(run: ReplayRun, handler: Handler, config: ConsumerConfig) -> Checkpoint:
@@ -49,8 +52,10 @@ async def replay_to_handler(run: ReplayRun, handler: Handler, config: ConsumerCo
         run.save(run.state)
         try:
             await crew.take_all()
-        finally:
+        except RustokIggyError:
             await crew.drained()  # what came before an event that cannot be read is finished
+            raise
+        await crew.drained()
     except asyncio.CancelledError:
         crew.give_up()
         raise
@@ -62,63 +67,6 @@ async def replay_to_handler(run: ReplayRun, handler: Handler, config: ConsumerCo
             threads.shutdown(wait=False, cancel_futures=True)
             run.save(crew.state)
     return replace(crew.state, finished=True)
-
-
-class ReplayPartition:
-    """What the lane runner asks of the partition it works for. Counts only what is below the watermark, so that the
-    counts of a checkpoint belong to its offsets.
-    """
-
-    generation = 0
-    enough_settled = False
-    group_id = 0
-
-    def __init__(self, crew: Crew, partition_id: int, next_offset: int) -> None:
-        self._crew = crew
-        self.partition_id = partition_id
-        self.watermark = Watermark(next_offset - 1 if next_offset else None)
-        self._begun: deque[Found] = deque()
-        self.handled = 0
-        self.unreadable = 0
-
-    @property
-    def next_offset(self) -> int:
-        """Below it, all is done."""
-        return 0 if self.watermark.settled is None else self.watermark.settled + 1
-
-    def begin(self, found: Found) -> None:
-        """Take a message in; what is not to be handled is settled at once."""
-        self.watermark.begin(found.message.offset, len(found.message.payload))
-        self._begun.append(found)
-        if found.decoded is None:
-            self._settle(found.message.offset)
-
-    def may_begin(self) -> bool:
-        return not self._crew.is_stopped
-
-    def settle(self, offset: int) -> None:
-        self._settle(offset)
-        self._crew.waiting -= 1
-        self._crew.changed.set()
-
-    def changed(self) -> None:
-        self._crew.changed.set()
-
-    def fail(self, error: Exception) -> None:
-        self._crew.fail(error, at=self._crew.failing_at)
-
-    def write_letter(self, failed: FailedDelivery) -> None:
-        self.fail(failed.error)  # a replay keeps no letters: its policy is to stop
-
-    def after_delivery(self) -> Awaitable[None] | None:
-        return None
-
-    def _settle(self, offset: int) -> None:
-        self.watermark.settle(offset)
-        while self._begun and self._begun[0].message.offset < self.next_offset:
-            done = self._begun.popleft()
-            self.handled += done.decoded is not None
-            self.unreadable += done.is_unreadable
 
 
 class Crew:
@@ -134,6 +82,8 @@ class Crew:
         self.is_stopped = False
         self.changed = asyncio.Event()
         self.waiting = 0
+        self._ending: asyncio.Task[None] | None = None
+        self._given_up = False
         self._services = self._make_services(handler, threads)
         self._partitions: dict[int, ReplayPartition] = {}
         self._runners: dict[int, LaneRunner] = {}
@@ -176,19 +126,22 @@ class Crew:
             raise self._run.stopped(position.partition_id, position.offset, why) from error
 
     async def ended(self) -> None:
-        """Wait for running handlers, whatever else is cancelled; after the drain timeout they are."""
+        """Wait for running handlers, whatever else is cancelled; after the drain timeout they are. Idempotent.
+
+        A thread that goes on nevertheless is left alone: its event is not counted, and comes again.
+        """
         self.stop()
-        late = asyncio.get_running_loop().call_later(self._config.drain_timeout, self.give_up)
-        cancelled = False
-        for each in self._runners.values():
-            try:
-                await each.ended()
-            except asyncio.CancelledError:
-                cancelled = True
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._all_ended(), name="end replay")
+            patience = 0 if self._given_up else self._config.drain_timeout
+            cancelled = not await _over(self._ending, within=patience)
+            if not self._ending.done():
                 self.give_up()
-        late.cancel()
-        if cancelled:
-            raise asyncio.CancelledError
+                cancelled |= not await _over(self._ending, within=CANCELLED_HANDLERS_TIMEOUT)
+            if not self._ending.done():
+                log.warning("replay_left_handlers", replay=self._began.replay_id)
+            if cancelled:
+                raise asyncio.CancelledError
 
     async def watch(self) -> None:
         """Keep handlers to their time, and report how far it is, until cancelled."""
@@ -212,6 +165,7 @@ class Crew:
 
     def give_up(self) -> None:
         """Begin nothing more, and cancel what runs: it counts as not handled."""
+        self._given_up = True
         self.stop()
         for each in self._runners.values():
             each.give_up()
@@ -221,6 +175,10 @@ class Crew:
         if self._failure is None:
             self._failure = error, at
         self.stop()
+
+    async def _all_ended(self) -> None:
+        for each in self._runners.values():
+            await each.ended()
 
     async def _change(self) -> None:
         self.changed.clear()
@@ -295,3 +253,12 @@ class Crew:
                     self.failing_at = context.position
 
         return handle
+
+
+async def _over(task: asyncio.Task[None], *, within: float) -> bool:
+    """Wait for a task, at most `within` seconds; False when this call was cancelled meanwhile."""
+    try:
+        await asyncio.wait({task}, timeout=within)
+    except asyncio.CancelledError:
+        return False
+    return True

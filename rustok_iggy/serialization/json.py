@@ -6,7 +6,7 @@ No spaces, nulls written, the event as {"type": name, "data": {fields}}. Source:
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,13 +29,17 @@ _EXPECTATION = re.compile(
 )
 
 
-class _OutgoingEvent(Struct):
+class _OutgoingEvent(Struct, gc=False):
     type: str
     data: Struct
 
 
-class _Outgoing(Struct):
-    """EventEnvelope's wire form; the order of the fields is the order of the keys."""
+class _Outgoing(Struct, gc=False):
+    """EventEnvelope's wire form; the order of the fields is the order of the keys.
+
+    `timestamp` is a datetime where msgspec writes it as chrono does: half the time of an encode went into its text.
+    Not tracked by the garbage collector: each lives for one call, and is in no cycle.
+    """
 
     id: UUID
     event_type: str
@@ -44,7 +48,7 @@ class _Outgoing(Struct):
     causation_id: UUID | None
     tenant_id: UUID
     trace_id: str | None
-    timestamp: str
+    timestamp: datetime | str
     actor_id: UUID | None
     event: _OutgoingEvent
     retry_count: int
@@ -114,6 +118,7 @@ class JsonSerializer(EventSerializer):
         name = self._names.get(type(event))
         if name is None:
             name = self._catalog.by_class(type(event)).name
+        timestamp = envelope.timestamp
         try:
             return _ENCODER.encode(
                 _Outgoing(
@@ -124,7 +129,7 @@ class JsonSerializer(EventSerializer):
                     envelope.causation_id,
                     envelope.tenant_id,
                     envelope.trace_id,
-                    format_timestamp(envelope.timestamp),
+                    timestamp if _is_written_alike(timestamp) else format_timestamp(timestamp),
                     envelope.actor_id,
                     _OutgoingEvent(name, event),
                     envelope.retry_count,
@@ -188,6 +193,11 @@ class JsonSerializer(EventSerializer):
                 raise ConfigError([f"{self._catalog.name}.{event_type} version {version}: {error}"]) from None
             reader = self._readers[event_type, version] = plan, decoder
         return reader
+
+
+def _is_written_alike(moment: datetime) -> bool:
+    """Whether msgspec, which writes 0 or 6 fraction digits, writes the same as chrono, which can do with 3."""
+    return moment.tzinfo is UTC and (moment.microsecond % 1000 != 0 or moment.microsecond == 0)
 
 
 def _timestamp(text: str) -> datetime:

@@ -139,7 +139,9 @@ class Connection(asyncio.Protocol):
 
     def write(self, parts: Sequence[Buffer]) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines(parts)
+            # Not writelines: from Python 3.12 on an empty last part stays in its buffer, which then never counts as
+            # written and keeps the socket open, and what it cannot write at once does not call pause_writing.
+            self._transport.write(b"".join(parts))
         self._server.answered()
         if not self._reads:
             self._server.call_soon(self.proceed)

@@ -175,13 +175,19 @@ class ClientConnection(_Connection[ReplyHeader | EvictionHeader]):
     """The client's end: numbered requests out, replies and evictions in.
 
     `client` is the session's id, 128 bits and not 0; the caller makes it up. Replies come in the order of the
-    requests. After a login reply, `begin_session` puts its session number into every later header.
+    requests. After a login reply, `begin_session` puts its session number into every later header. A client that comes
+    back with its old id goes on counting requests: `first_request` is then the last connection's `next_request`.
     """
 
     __slots__ = ("_client", "_max_request_bytes", "_next_request", "_session")
 
     def __init__(
-        self, *, client: int, max_reply_bytes: int = MAX_REPLY_BYTES, max_request_bytes: int = MAX_REQUEST_BYTES
+        self,
+        *,
+        client: int,
+        first_request: int = 1,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
     ) -> None:
         if not client:
             raise LocalProtocolError("a client id of 0")
@@ -189,7 +195,12 @@ class ClientConnection(_Connection[ReplyHeader | EvictionHeader]):
         self._client = client
         self._max_request_bytes = max_request_bytes
         self._session = 0
-        self._next_request = 1
+        self._next_request = first_request
+
+    @property
+    def next_request(self) -> int:
+        """The number of the next replicated request."""
+        return self._next_request
 
     def begin_session(self, session: int) -> None:
         self._session = session

@@ -30,6 +30,9 @@ class Feature(StrEnum):
     DISK = "disk"
     """What was published is there again after all connectors are closed and the server is started again."""
 
+    RESTART = "restart"
+    """The server can be ended from outside, and whoever needs it starts it again."""
+
 
 class Backend(ABC):
     """One server for the whole session, and connectors to it."""
@@ -66,7 +69,7 @@ class MemoryBackend(Backend):
 class EmbeddedBackend(Backend):
     """A server in a process beside this one; connectors attach to it."""
 
-    features = frozenset({Feature.NETWORK, Feature.LOGIN, Feature.DISK})
+    features = frozenset({Feature.NETWORK, Feature.LOGIN, Feature.DISK, Feature.RESTART})
 
     def __init__(self, name: str, config: EmbeddedConnectorConfig, keeper: IggyConnector) -> None:
         self.name = name

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 
-from rustok_iggy import IggyConfig, IggyTransport, TopologyManager
+from rustok_iggy import IggyConfig, IggyTransport, RetentionConfig, TopologyConfig, TopologyManager
 from rustok_iggy.topology import desired_topology
 from rustok_iggy_connector import (
     IggyConnector,
@@ -56,7 +56,7 @@ class World:
         self._root = root
         self._closing = closing
         self.stream = unique("rights")
-        self.config = IggyConfig(topology={"stream_name": self.stream})
+        self.config = IggyConfig(topology=TopologyConfig(stream_name=self.stream))
         self.desired = desired_topology(self.config)
 
     async def prepare(self) -> None:
@@ -159,6 +159,8 @@ async def test_a_transport_starts_without_the_right_to_create_when_all_is_there(
 
 async def test_a_refused_step_says_what_was_to_be_done_and_what_is_missing(world: World) -> None:
     user = await world.login("consumer")
-    other = desired_topology(IggyConfig(topology={"stream_name": world.stream}, retention={"domain_max_age_days": 1}))
+    other = desired_topology(
+        IggyConfig(topology=TopologyConfig(stream_name=world.stream), retention=RetentionConfig(domain_max_age_days=1))
+    )
     with pytest.raises(PermissionDeniedError, match=r"topic domain should keep .* manage_topic on the topic"):
         await TopologyManager(user.admin, other).apply()

@@ -17,6 +17,14 @@ DECIDING = (
     "read_back",
     "append_queue",
     "overtaken",
+    "moments",
+    "selection",
+    "letters",
+    "partition_journal",
+    "requests",
+    "request_options",
+    "request_progress",
+    "statistics",
 )
 # For the type only.
 ALLOWED = {("uuid", "UUID")}

@@ -89,6 +89,7 @@ async def test_letters_come_in_order_of_source_offset_page_by_page(host: Host) -
         after = page.next
         if after is None:
             break
+    assert (await host.manager.list(limit=9)).next is None  # a page that holds all is the last
     assert offsets(found) == [(partition, offset) for partition in (5, 3, 7) for offset in (2, 4, 9)]
 
 
@@ -190,6 +191,7 @@ async def test_statistics_add_up_in_every_way(host: Host) -> None:
     assert {group: count.letters for group, count in stats.groups.items()} == {"billing": 3, "mail": 1}
     assert stats.error_types == {"f1": "ValueError", "f9": "KeyError"}
     assert stats.oldest_age == pytest.approx((NOW - 2_000_001) / 1e6)
+    assert stats.groups["billing"].oldest_age == stats.oldest_age
     assert stats.parked_tenants == 2
     assert (await host.manager.stats(group="mail")).letters == 1
 
@@ -508,6 +510,18 @@ async def test_waiting_needs_every_source_that_has_letters_and_no_other() -> Non
         assert (done.state, done.handled, done.left, done.aborted) == (RequestState.DONE, 2, 0, True)
 
 
+async def test_the_end_of_another_request_does_not_count() -> None:
+    async with open_host() as host:
+        owner = await host.owner(0)
+        await owner.join()
+        await owner.letter(1)
+        other = await host.manager.redrive(EVERYTHING, group="billing", by="bob")
+        request = await host.manager.redrive(EVERYTHING, group="billing", by="ada")
+        await owner.end(other.id, handled=1)
+        late = await host.manager.wait(request, timeout=0.5)
+        assert (late.state, late.handled) == (RequestState.RUNNING, 0)
+
+
 async def test_an_end_of_an_overtaken_owner_does_not_count() -> None:
     async with open_host() as host:
         stale = await host.owner(0)
@@ -564,6 +578,38 @@ async def test_without_an_owner_it_says_that_the_request_waits_for_a_member(gone
         assert found.waiting_for == ("topic domain, partition 3 waits for a member of group billing",)
         assert "waits for a member of group billing" in found.advice
         assert 5 <= clock.now < 7
+
+
+async def test_every_call_survives_that_the_server_was_away_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first question after that is lost: the connection is noticed to be dead by asking."""
+    async with open_host() as host:
+        owner = await host.owner(0)
+        await owner.letter(1)
+        await owner.join()
+        admin = host.connector.admin
+        lost: set[str] = set()
+
+        def lose_once(name: str) -> None:
+            ask = getattr(admin, name)
+
+            async def asked(*names: str, **where: Any) -> Any:
+                if name not in lost:
+                    lost.add(name)
+                    raise ConnectionLostError("cut while nothing was asked")
+                return await ask(*names, **where)
+
+            monkeypatch.setattr(admin, name, asked)
+
+        monkeypatch.setattr(type(host.connector), "admin", property(lambda _: admin))
+        for name in ("describe_stream", "describe_group", "reader_offset"):
+            lose_once(name)
+        assert (await host.manager.stats()).letters == 1
+        lost.clear()
+        request = await host.manager.redrive(EVERYTHING, group="billing", by="ada")
+        await owner.end(request.id, handled=1)
+        lost.clear()
+        assert (await host.manager.wait(request, timeout=10)).state is RequestState.DONE
+        assert lost == {"describe_stream", "describe_group", "reader_offset"}
 
 
 async def test_reading_survives_a_cut_connection(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,13 @@ async def test_what_is_stored_is_left_aside_when_it_tells_of_later_records(host:
     assert await offsets(host, up_to=2) == [1, 2]
 
 
+async def test_what_a_checkpoint_holds_counts_as_read_though_nothing_is_left_to_read(host: Host) -> None:
+    await stale_then_settled(host)
+    async with open_survey(host.connector, stream=STREAM) as survey:
+        partition = await survey.fold(0, group="billing", up_to=3)  # the last record before the checkpoint's own
+    assert partition.folded_up_to == 3
+
+
 async def test_a_fold_begins_at_the_pin_where_that_is_about_the_source(host: Host) -> None:
     stale = await host.owner(0)
     await stale.letter(1)

@@ -314,6 +314,22 @@ async def test_clients_that_vanish_leave_nothing_behind() -> None:
         assert server.dispatcher.bytes_held == 0
 
 
+async def test_a_request_and_the_hang_up_behind_it_leave_nothing_behind() -> None:
+    """The reply to a ping has no body; what came of it was once waited for."""
+
+    def hang_up(port: int) -> None:
+        with SocketClient(port) as client:
+            client.log_in()
+            client.socket.sendall(client.frames.send(system.Ping()))
+            client.socket.shutdown(socket.SHUT_WR)
+            assert isinstance(client.receive(), ReplyFrame)
+            assert is_closed_by_peer(client.socket)
+
+    async with serving() as (server, port):
+        await in_thread(lambda: hang_up(port))
+        await until(lambda: not server.broker.sessions and not server._connections)
+
+
 async def test_tls_serves_who_trusts_it_and_nothing_in_the_clear(caplog: pytest.LogCaptureFixture) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "localhost.pem", TLS / "localhost.key")

@@ -1,6 +1,7 @@
 """Whenever a run is cut short, and whichever checkpoint is left: the runs together are the one that was not cut."""
 
 import asyncio
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
@@ -15,7 +16,8 @@ from rustok_iggy.replay.replay_run import Copies
 from tests.consumer.hosts import counted
 from tests.replay.histories import TENANTS, Handled, opened, store
 
-COUNT = 40
+COUNT = 20
+BATCH = 3
 
 
 class CutError(Exception):
@@ -43,9 +45,9 @@ async def history(transport: MemoryTransport, *, copies: list[int]) -> dict[UUID
     for partition_id in (0, 1):
         tenants = TENANTS[partition_id::2]
         events = [counted(number, tenants[number % len(tenants)]) for number in range(COUNT // 2)]
-        for index in range(0, COUNT // 2, 5):
+        for index in range(0, COUNT // 2, BATCH):
             repeated = [events[each] for each in copies if each < index]
-            await store(transport, *repeated, *events[index : index + 5], partition_id=partition_id)
+            await store(transport, *repeated, *events[index : index + BATCH], partition_id=partition_id)
         for each in events:
             stored.setdefault(each.tenant_id, []).append(each.event.number)
     return stored
@@ -70,7 +72,7 @@ cuts_strategy = st.lists(st.tuples(st.integers(0, COUNT), st.integers(0, 5)), ma
 copies_strategy = st.lists(st.integers(0, COUNT // 2 - 1), unique=True, max_size=3)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(cuts=cuts_strategy, copies=copies_strategy)
 def test_a_file_is_the_same_to_the_byte_however_often_the_run_was_cut(
     cuts: list[tuple[int, int]], copies: list[int]
@@ -90,7 +92,7 @@ def test_a_file_is_the_same_to_the_byte_however_often_the_run_was_cut(
         asyncio.run(scenario(Path(directory)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(cuts=cuts_strategy, copies=copies_strategy, slow=st.sampled_from(TENANTS))
 def test_a_handler_gets_every_event_in_each_tenants_order_however_often_the_run_was_cut(
     cuts: list[tuple[int, int]], copies: list[int], slow: UUID
@@ -133,3 +135,19 @@ async def test_a_checkpoint_outside_of_its_plan_is_refused(tmp_path: Path) -> No
         path.write_bytes(path.read_bytes().replace(b'"0": 5', b'"0": 6'))
         with pytest.raises(ReplayError, match="outside of its plan"):
             await transport.run_replay(plan, Handled(), options=options)
+
+
+@pytest.mark.anyio
+async def test_a_file_is_cut_back_to_the_checkpoint_at_once(tmp_path: Path) -> None:
+    """Otherwise it would hold, until the run is over, events that its checkpoint knows nothing of."""
+    async with opened() as transport:
+        await history(transport, copies=[])
+        plan, path = await transport.plan_replay(), tmp_path / "checkpoint"
+        options = ReplayOptions(checkpoint=path, resume=True, interval=1e-9)
+        first, second = Reports(path, cut_at=10), Reports(path, cut_at=0)
+        with pytest.raises(CutError):
+            await transport.run_replay(plan, to_file(tmp_path / "out"), options=options, on_progress=first)
+        path.write_bytes(first.checkpoints[3])
+        with pytest.raises(CutError):
+            await transport.run_replay(plan, to_file(tmp_path / "out"), options=options, on_progress=second)
+        assert (tmp_path / "out").read_bytes().count(b"\n") == json.loads(path.read_bytes())["handled"] == 5

@@ -2,12 +2,26 @@
 
 import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
-from rustok_iggy import DeliveryContext, EventEnvelope, ReplayError, ReplayOptions, ReplayProgress, Retry, to_file
+from rustok_iggy import (
+    DeliveryContext,
+    EventCatalog,
+    EventEnvelope,
+    IggyConfig,
+    JsonSerializer,
+    MemoryTransport,
+    ReplayError,
+    ReplayOptions,
+    ReplayProgress,
+    Retry,
+    to_file,
+)
 from rustok_iggy_connector import MemoryServer, MessageSubscriber, ReceivedMessage
 from tests.consumer.hosts import counted, until
 from tests.replay.histories import SERIALIZER, TENANTS, Handled, opened, publish, store
@@ -162,6 +176,81 @@ async def test_cancelling_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> N
         assert progress.replay_id == written["replay_id"]
         assert progress.handled == 50
         assert handled.numbers == {key: list(range(10)) for key in TENANTS}
+
+
+async def test_cancelling_while_events_are_read_waits_for_no_handler(tmp_path: Path) -> None:
+    options = ReplayOptions(checkpoint=tmp_path / "checkpoint", rate=2)
+    async with opened() as transport:
+        await publish(transport, 50)
+        entered = asyncio.Event()
+
+        async def hang() -> None:
+            entered.set()
+            await asyncio.Event().wait()
+
+        handled = Handled(lambda envelope, context: hang())
+        running = asyncio.create_task(transport.run_replay(await transport.plan_replay(), handled, options=options))
+        await entered.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(running), 5)
+        assert json.loads((tmp_path / "checkpoint").read_bytes())["handled"] == 0
+
+
+async def test_a_thread_that_does_not_return_does_not_hold_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rustok_iggy.replay.handler_target.CANCELLED_HANDLERS_TIMEOUT", 0.05)
+    entered, gate = threading.Event(), threading.Event()
+
+    def hang(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        entered.set()
+        gate.wait(20)
+
+    async with opened(partitions=1) as transport:
+        await publish(transport, 3, tenants=TENANTS[:1])
+        plan, options = await transport.plan_replay(), ReplayOptions(checkpoint=tmp_path / "checkpoint")
+        running = asyncio.create_task(transport.run_replay(plan, hang, options=options))
+        try:
+            await until(entered.is_set)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(running, 5)
+            assert json.loads((tmp_path / "checkpoint").read_bytes())["handled"] == 0
+        finally:
+            gate.set()
+            await until(lambda: all(task.get_name() != "end replay" for task in asyncio.all_tasks()))
+        assert json.loads((tmp_path / "checkpoint").read_bytes())["handled"] == 0
+
+
+async def test_older_versions_pass_through_the_upcasters() -> None:
+    evolving = EventCatalog("evolving")
+
+    class First(Struct, kw_only=True):
+        number: int
+
+    @evolving.event("thing.grown", version=2)
+    class Grown(Struct, frozen=True, kw_only=True):
+        number: int
+        colour: str
+
+    @evolving.upcaster("thing.grown", version=1, schema=First)
+    def lift(old: First) -> Grown:
+        return Grown(number=old.number, colour="grey")
+
+    config = IggyConfig(topology={"domain_partitions": 1})
+    async with MemoryTransport(config, catalog=evolving) as transport:
+        new = EventEnvelope.new(TENANTS[0], Grown(number=1, colour="red"))
+        old = JsonSerializer(evolving).encode(EventEnvelope.new(TENANTS[0], Grown(number=0, colour="red")))
+        old = old.replace(b'"schema_version":2', b'"schema_version":1').replace(b',"colour":"red"', b"")
+        await store(transport, old)
+        await transport.publish(new)
+        handled = Handled()
+        await transport.run_replay(await transport.plan_replay(), handled)
+        assert [envelope.event for envelope, _ in handled.seen] == [
+            Grown(number=0, colour="grey"),
+            Grown(number=1, colour="red"),
+        ]
 
 
 async def test_a_slow_tenant_holds_the_checkpoint_and_nobody_else(tmp_path: Path) -> None:
