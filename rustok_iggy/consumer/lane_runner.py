@@ -200,7 +200,16 @@ class LaneRunner:
             while lanes.ready and self._may_begin():
                 lane = lanes.take()
                 assert lane is not None, "ready, and not to be taken"
-                await self._deliver(lane, task)
+                delivery = lane.items[0]
+                delivery.attempt += 1
+                delivery.started_at = clock()
+                try:
+                    failure = await self._handling.run(delivery, self._context(delivery), task)
+                except asyncio.CancelledError:
+                    lanes.put_back(lane)
+                    services.breaker.given_up()
+                    raise
+                self._ended(lane, delivery, failure)
                 is_turn_over = clock() > turn_ends
                 if partition.enough_settled or is_turn_over:
                     waiting = partition.after_delivery()
@@ -243,20 +252,11 @@ class LaneRunner:
         self._probe = None
         self.kick()
 
-    async def _deliver(self, lane: TenantLane, task: asyncio.Task[None]) -> None:
-        delivery = lane.items[0]
-        delivery.attempt += 1
-        delivery.started_at = self._services.clock()
-        try:
-            error = await self._handling.run(delivery, self._context(delivery), task)
-        except asyncio.CancelledError:
-            self.lanes.put_back(lane)
-            self._services.breaker.given_up()
-            raise
+    def _ended(self, lane: TenantLane, delivery: Delivery, failure: Exception | Unread | None) -> None:
         if self._given_up:
             self.lanes.put_back(lane)
-        elif error is not None and not delivery.acked:
-            self._failed(lane, delivery, error)
+        elif failure is not None and not delivery.acked:
+            self._failed(lane, delivery, failure)
         else:
             self._succeeded(lane, delivery)
 

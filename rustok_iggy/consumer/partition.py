@@ -55,6 +55,7 @@ class PartitionConsumer:
         self.journal = journals.opener.open(source, journals.handled_types)
         self.commits = Commits(services, member.subscriber, partition_id=partition_id)
         self.commits.start(Watermark(point.stored))
+        self.settle = self.commits.settle  # for every event: not through a method of its own
         self.tenure = Tenure(
             services.clock,
             self.journal,
@@ -149,10 +150,6 @@ class PartitionConsumer:
     def ask(self) -> None:
         """Ask soon who owns what."""
         self.member.ask()
-
-    def settle(self, offset: int) -> None:
-        """An event is done."""
-        self.commits.settle(offset)
 
     def after_delivery(self) -> Awaitable[None] | None:
         """Return a store of the watermark when one is due and none is under way."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-from rustok_iggy import JsonSerializer, OnGap, SerializationFormat
+from rustok_iggy import JsonSerializer, OnGap, ParkTenant, Retry, SerializationFormat
 from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
 from rustok_iggy.consumer.slots import Slots
@@ -25,10 +25,10 @@ TENANT = UUID(int=7)
 SERIALIZER = JsonSerializer(catalog)
 
 
-def stored(*offsets: int) -> list[ReceivedMessage]:
+def stored(*offsets: int, tenant: UUID = TENANT) -> list[ReceivedMessage]:
     """Messages whose event counts their offset."""
     return [
-        ReceivedMessage(offset, offset + 1, SERIALIZER.encode(counted(offset)), 1_000_000 + offset, dict)
+        ReceivedMessage(offset, offset + 1, SERIALIZER.encode(counted(offset, tenant)), 1_000_000 + offset, dict)
         for offset in offsets
     ]
 
@@ -101,10 +101,13 @@ class ScriptedSubscriber(MessageSubscriber):
         self.left = True
 
 
-def services(handler: Handler, *, on_gap: OnGap = OnGap.STOP, **consumer: float) -> PartitionServices:
-    """What partitions need, for one handler of all event types."""
+def services(
+    handler: Handler, *, on_gap: OnGap = OnGap.STOP, at_once: bool = False, **consumer: float
+) -> PartitionServices:
+    """What partitions need, for one handler of all event types; `at_once`: without retries."""
     config = ConsumerConfig(**{**QUICK, **consumer})  # type: ignore[arg-type]
-    subscription = Subscription(group="g", topic=Topic.DOMAIN, event_types=None, handler=handler)
+    policy = ParkTenant(retry=Retry(attempts=1 if at_once else 5))
+    subscription = Subscription(group="g", topic=Topic.DOMAIN, event_types=None, handler=handler, on_failure=policy)
     return PartitionServices(
         group="g",
         topic="domain",

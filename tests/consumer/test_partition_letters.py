@@ -1,0 +1,248 @@
+"""One partition and its journal: when letters may be committed past, what a new claim changes, what is never run."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from rustok_iggy import DeadLetterError, LetterSelection
+from rustok_iggy.consumer.partition import PartitionConsumer
+from rustok_iggy.consumer.start import StartingPoint
+from rustok_iggy.dead_letters.records import Action, Claim, Epoch, Letter, Request, Settlement, Source
+from tests.consumer.hosts import Recorder, until
+from tests.consumer.journals import ListedTopic
+from tests.consumer.scripted import ScriptedSubscriber, services, stored
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = Source(group="g", topic="domain", partition=0)
+
+
+class Member:
+    """Owns the partition as long as the test says so."""
+
+    group_id = 3
+
+    def __init__(self, subscriber: ScriptedSubscriber) -> None:
+        self.subscriber = subscriber
+        self.overtaken_partitions: list[int] = []
+
+    def may_begin(self) -> bool:
+        return True
+
+    def ask(self) -> None:
+        return
+
+    async def next_answer(self) -> None:
+        await asyncio.sleep(0.001)
+
+    def overtaken(self, partition_id: int) -> None:
+        self.overtaken_partitions.append(partition_id)
+
+
+def failing(*numbers: int) -> Recorder:
+    def fail(envelope: Any) -> None:
+        if envelope.event.number in numbers:
+            raise LookupError
+
+    return Recorder(fail)
+
+
+@asynccontextmanager
+async def consuming(
+    handler: Recorder, *, messages: int = 3, topic: ListedTopic | None = None, committed: int | None = None
+) -> AsyncIterator[tuple[PartitionConsumer, ListedTopic, ScriptedSubscriber]]:
+    """A partition whose letters fail at once; ends by stopping it."""
+    subscriber, topic = ScriptedSubscriber(), topic or ListedTopic()
+    subscriber.logs[0] = stored(*range(messages))
+    if committed is not None:
+        subscriber.offsets[0] = committed
+    subject = PartitionConsumer(
+        services(handler, at_once=True, heartbeat_interval=0.005, commit_interval=0.001),
+        Member(subscriber),
+        topic.journals(),
+        partition_id=0,
+        generation=1,
+        point=StartingPoint(next_offset=0 if committed is None else committed + 1, stored=committed),
+    )
+    task = asyncio.create_task(subject.run())
+    try:
+        yield subject, topic, subscriber
+    finally:
+        subject.stop()
+        await asyncio.wait({task})
+
+
+async def test_a_letter_is_committed_past_only_when_an_answer_asked_afterwards_shows_our_claim() -> None:
+    async with consuming(failing(1)) as (subject, topic, subscriber):
+        await until(lambda: len(topic.letters()) == 2)
+        await until(lambda: len(subject.letters.confirmations) == 2)
+        await until(lambda: subscriber.offsets.get(0) == 0)
+        subject.asking()
+        subject.answered(2)
+        await subject.commits.store()
+        assert subscriber.offsets[0] == 0, "another generation than that of our claim"
+        subject.answered(1)
+        await subject.commits.store()
+        assert subscriber.offsets[0] == 2
+    assert topic.kinds()[-1] == "Release"
+
+
+async def test_the_last_letters_are_confirmed_when_it_ends() -> None:
+    async with consuming(failing(1)) as (subject, topic, subscriber):
+        subscriber.owned = (0,)
+        await until(lambda: len(subject.letters.confirmations) == 2)
+    assert subscriber.offsets[0] == 2
+    assert topic.kinds() == ["Claim", "Letter", "Letter", "Release"]
+
+
+async def test_an_event_above_the_committed_offset_that_has_a_letter_is_not_run() -> None:
+    topic, first, second = ListedTopic(), failing(1), Recorder()
+    async with consuming(first, topic=topic) as (subject, _, subscriber):
+        await until(lambda: len(topic.letters()) == 2)
+        subject.lose()  # what was handled and lettered was not committed
+    async with consuming(second, topic=topic, messages=5, committed=None) as (subject, _, _):
+        await until(lambda: len(topic.letters()) == 4)
+        await until(lambda: second.numbers == [0])
+        assert subject.services.statistics.letters == 4
+    assert [letter.offset for letter in topic.letters()] == [1, 2, 3, 4]
+
+
+async def test_a_new_generation_commits_nothing_before_it_is_claimed() -> None:
+    handler = Recorder()
+    async with consuming(handler, messages=2) as (subject, topic, subscriber):
+        await until(lambda: subscriber.offsets.get(0) == 1)
+        topic.writing.clear()
+        subject.tenure.freeze(2)
+        subject.tenure.renew(2)
+        subscriber.logs[0] = stored(*range(4))
+        await until(lambda: handler.numbers == [0, 1, 2, 3])
+        await subject.commits.store()
+        assert subscriber.offsets[0] == 1
+        topic.writing.set()
+        await until(lambda: subscriber.offsets[0] == 3)
+    claims = [record for record, _ in topic.log if isinstance(record, Claim)]
+    assert [(claim.epoch.generation, claim.committed) for claim in claims] == [(1, -1), (2, 1)]
+
+
+async def test_a_claim_that_a_later_generation_overtook_is_not_enough() -> None:
+    async with consuming(Recorder(), messages=1) as (subject, topic, subscriber):
+        await until(lambda: subscriber.offsets.get(0) == 0)
+        topic.writing.clear()
+        subject.tenure.freeze(2)
+        subject.tenure.renew(2)
+        await asyncio.sleep(0)
+        subject.tenure.freeze(3)
+        topic.writing.set()
+        await until(lambda: subject.journal.claim_generation == 2)
+        assert subject.commits.frozen
+        subject.tenure.renew(3)
+        await until(lambda: not subject.commits.frozen)
+
+
+async def test_a_higher_claim_ends_it_without_another_letter_or_commit() -> None:
+    async with consuming(failing(2), messages=2) as (subject, topic, subscriber):
+        await until(lambda: subscriber.offsets.get(0) == 1)
+        epoch = Epoch(group_id=3, generation=9, member="other")
+        topic.log.append((Claim(source=SOURCE, epoch=epoch, committed=1, handled_types="h"), b""))
+        subscriber.logs[0] = stored(*range(4))
+        member: Any = subject.member
+        await until(lambda: member.overtaken_partitions == [0])
+    assert (topic.kinds()[2:], subscriber.offsets[0]) in ((["Release"], 1), (["Letter", "Release"], 1))
+
+
+async def test_a_letter_that_is_too_big_stays_in_the_topic_and_makes_it_unhealthy() -> None:
+    topic = ListedTopic()
+    async with consuming(failing(0), topic=topic, messages=1) as (subject, _, subscriber):
+        topic.refusing = [DeadLetterError("too big")]
+        await until(lambda: any("offset 0 with" in each for each in subject.unhealthy()))
+        subscriber.logs[0] = [*stored(0), *others(1, 2)]
+        await until(lambda: len(subject.runner.lanes._lanes) == 1 and subject.intake.next_offset == 3)
+        assert subscriber.offsets == {}
+    assert topic.letters() == []
+
+
+def others(*offsets: int) -> list[Any]:
+    return list(stored(*offsets, tenant=UUID(int=8)))
+
+
+async def test_being_told_to_end_while_it_takes_over_ends_it_at_once() -> None:
+    topic = ListedTopic()
+    topic.writing.clear()
+    async with consuming(Recorder(), topic=topic) as (_, _, subscriber):
+        await until(lambda: bool(topic.opened))
+    assert (subscriber.polled, topic.log) == ([], [])
+
+
+def request(**options: Any) -> tuple[Request, bytes]:
+    selection = LetterSelection(everything=True).recorded()
+    return (
+        Request(
+            id=UUID(int=77),
+            group="g",
+            action=Action.REDRIVE,
+            selection=selection,
+            requested_at=1,
+            requested_by="test",
+            reason="",
+            **options,
+        ),
+        b"",
+    )
+
+
+async def test_what_became_of_a_letter_is_recorded_with_the_next_attempt() -> None:
+    broken = {1}
+    handler = Recorder(lambda envelope: 1 / 0 if envelope.event.number in broken else None)
+    async with consuming(handler, messages=4) as (subject, topic, _):
+        await until(lambda: len(topic.letters()) == 3)
+        broken.clear()
+        topic.log.append(request())
+        await until(lambda: "RequestEnd" in topic.kinds())
+        await until(lambda: handler.numbers == [0, 1, 2, 3])
+        assert not list(subject.degraded())
+    kinds = topic.kinds()[topic.kinds().index("Request") :]
+    assert kinds == ["Request", *(["Attempt", "Settlement"] * 3), "RequestEnd", "Release"]
+    assert [record.offset for record, _ in topic.log if isinstance(record, Settlement)] == [1, 2, 3]
+
+
+async def test_a_request_is_given_up_when_too_many_of_its_letters_fail_again() -> None:
+    handler = failing(*range(30))
+    async with consuming(handler, messages=30, topic=ListedTopic()) as (subject, topic, _):
+        subject.services.statistics.letters = 0
+        await until(lambda: len(topic.letters()) == 30)
+        topic.log.append(request(abort_ratio=0.0, break_order=True))
+        await until(lambda: "RequestEnd" in topic.kinds())
+    assert topic.kinds().count("Attempt") == 10
+    ends: Any = [record for record, _ in topic.log if type(record).__name__ == "RequestEnd"]
+    assert [(end.failed, end.aborted) for end in ends] == [(10, True)]
+
+
+async def test_a_rate_spreads_letters_over_time() -> None:
+    broken = {0}
+    handler = Recorder(lambda envelope: 1 / 0 if envelope.event.number in broken else None)
+    async with consuming(handler, messages=4) as (_, topic, _):
+        await until(lambda: len(topic.letters()) == 4)
+        broken.clear()
+        began = asyncio.get_running_loop().time()
+        topic.log.append(request(rate=50.0))
+        await until(lambda: "RequestEnd" in topic.kinds())
+        assert asyncio.get_running_loop().time() - began >= 0.06
+    kinds = topic.kinds()[topic.kinds().index("Request") + 1 :]
+    assert kinds[:2] == ["Attempt", "Settlement"]
+
+
+async def test_a_letter_that_cannot_run_any_more_is_settled_as_failed() -> None:
+    topic = ListedTopic()
+    async with consuming(failing(0), messages=1, topic=topic) as (subject, _, _):
+        await until(lambda: len(topic.letters()) == 1)
+        record, _ = topic.log[1]
+        assert isinstance(record, Letter)
+        topic.log[1] = (record, b"\x00damaged")
+        topic.log.append(request())
+        await until(lambda: subject.services.statistics.redrives_failed == 1)
+        await until(lambda: "RequestEnd" in topic.kinds())
+    assert "Attempt" not in topic.kinds()
