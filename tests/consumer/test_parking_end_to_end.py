@@ -199,7 +199,7 @@ async def test_a_dependency_that_is_down_parks_nobody() -> None:
     owners = tenants(12)
     handler = Recorder(fail)
     async with transport(MemoryServer()) as host:
-        host.subscribe(group="g", on_failure=ParkTenant(retry=Retry(attempts=3, delay=0.01, max_delay=0.02)))(handler)
+        host.subscribe(group="g", on_failure=ParkTenant(retry=Retry(attempts=2, delay=0.01, max_delay=0.02)))(handler)
         await host.publish_batch([counted(number, owner) for number in range(3) for owner in owners])
         async with host.consuming():
             await until(lambda: any("one after another is tried" in each for each in host.health().reasons))
