@@ -101,7 +101,7 @@ async def test_the_last_letters_are_confirmed_when_it_ends() -> None:
 
 async def test_an_event_above_the_committed_offset_that_has_a_letter_is_not_run() -> None:
     topic, first, second = ListedTopic(), failing(1), Recorder()
-    async with consuming(first, topic=topic) as (subject, _, subscriber):
+    async with consuming(first, topic=topic) as (subject, _, _):
         await until(lambda: len(topic.letters()) == 2)
         subject.lose()  # what was handled and lettered was not committed
     async with consuming(second, topic=topic, messages=5, committed=None) as (subject, _, _):
