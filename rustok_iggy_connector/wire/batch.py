@@ -166,6 +166,19 @@ class Batch:
         sealed = _sealed(header, self.frame_checksums[first * _CHECKSUM_BYTES : last * _CHECKSUM_BYTES])
         return b"".join((sealed.encode(), memoryview(self.data)[start:end]))
 
+    def contents(self) -> Iterator[tuple[int, int, bytes, int, bytes]]:
+        """Offset, id, payload, timestamp and headers of each message: a tenth of what `messages` costs.
+
+        The bytes are copies, so that a message that is kept does not keep its batch.
+        """
+        base, timestamp, unpack = self.header.base_offset, self.header.base_timestamp, _FRAME.unpack_from
+        data = bytes(self.data)  # cutting bytes is cheaper than cutting a view and copying the cut
+        for start in self.frame_starts:
+            _, low, high, delta, _, headers_length, payload_length, _ = unpack(data, start)
+            payload_start = start + FRAME_HEADER_BYTES
+            end = payload_start + payload_length
+            yield base + delta, high << 64 | low, data[payload_start:end], timestamp, data[end : end + headers_length]
+
     def messages(self) -> Iterator[StoredMessage]:
         """The messages in offset order, each with its own copy of payload and headers."""
         view = memoryview(self.data)
