@@ -16,7 +16,7 @@ from rustok_iggy_connector.models import (
     ReceivedMessage,
 )
 from rustok_iggy_connector.refusals import refusal
-from rustok_iggy_connector.wire.batch import NewMessage, StoredMessage, build_batch
+from rustok_iggy_connector.wire.batch import NewMessage, build_batch
 from rustok_iggy_connector.wire.codes import Command, Status
 from rustok_iggy_connector.wire.commands.messages import (
     PollMessages,
@@ -64,7 +64,11 @@ class FramedClient(Client):
         reply = await self.ask(question, PollMessagesReply, subject=subject)
         if reply is None:
             return []
-        return [_received(message) for batch in reply.parsed(verify=False) for message in batch.messages()]
+        return [
+            ReceivedMessage(offset, message_id, payload, timestamp, partial(_headers, headers))
+            for batch in reply.parsed(verify=False)
+            for offset, message_id, payload, timestamp, headers in batch.contents()
+        ]
 
 
 def _new_message(message: OutgoingMessage, now: int, subject: str) -> NewMessage:
@@ -88,12 +92,6 @@ def _excess(message: OutgoingMessage) -> Status | None:
             return Status.INVALID_HEADER_VALUE
         size += len(key) + len(value) + HEADER_OVERHEAD_BYTES
     return Status.TOO_BIG_HEADERS if size > MAX_HEADERS_BYTES else None
-
-
-def _received(message: StoredMessage) -> ReceivedMessage:
-    return ReceivedMessage(
-        message.offset, message.id, message.payload, message.timestamp, partial(_headers, message.headers)
-    )
 
 
 def _headers(block: bytes) -> Mapping[str, bytes]:

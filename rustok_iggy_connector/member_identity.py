@@ -28,8 +28,8 @@ def _new_client_id() -> int:
 class MemberIdentity:
     """`client` is the id that the server knows the member by.
 
-    `next_request` goes on where the last connection stopped: a server answers a number that it has seen before with
-    what it answered then. `is_known`: the server may have a session, and with it memberships, of this id.
+    `next_request` goes on where the last connection stopped: iggy-server neither does nor answers another request under
+    a number that it has seen. `is_known`: the server may have a session, and with it memberships, of this id.
     """
 
     client: int = field(default_factory=_new_client_id)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 from rustok_iggy_connector.local_server.log import PartitionLog
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.local_server.storage.contract import (
@@ -47,8 +49,7 @@ def outcome_of(run: Run) -> Parts | Refusal:
         return refusal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """`run` does the work and adds to `Commits.writes`; it may raise Refusal. `answer` gets the reply's parts or why
     not. `status_on_failure` is what to say when the storage cannot write.
     """

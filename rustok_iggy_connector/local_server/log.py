@@ -13,7 +13,7 @@ message that some stored offset still has before it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from rustok_iggy_connector.local_server.recent import RecentBatches, Tail
@@ -53,7 +53,7 @@ class _End(NamedTuple):
 class Polled:
     """What a poll found: whole batches as stored and slices, `count` messages up to `last_offset`."""
 
-    parts: list[bytes]
+    parts: list[bytes] = field(repr=False)
     count: int
     last_offset: int
 

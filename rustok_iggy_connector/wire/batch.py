@@ -31,6 +31,9 @@ MAX_TIMESTAMP_DELTA = 2**32 - 1
 
 _HEADER = struct.Struct("<QQQQQQI204s")
 _HASHED_FIELDS = struct.Struct("<QQQQQI")
+_PLACE = struct.Struct("<QQQ")
+_COUNT = struct.Struct("<48xI")
+_CHECKSUM_AT, _COUNT_AT, _COUNT_END = 40, 48, 52
 _FRAME = struct.Struct("<QQQIIIIQ")
 # What the walk over a batch reads of a frame; the id is skipped because splitting 16 bytes costs more than the rest.
 _FRAME_WALK = struct.Struct("<Q16xI4xIIQ")
@@ -136,7 +139,8 @@ class Batch:
         if header.length != len(data):
             raise RemoteProtocolError(f"batch length {header.length} in {len(data)} bytes")
         starts, checksums, first_delta = _walk_frames(memoryview(data), header.count, verify)
-        if verify and _batch_checksum(header, checksums) != header.checksum:
+        hashed = (data[:_CHECKSUM_AT], data[_COUNT_AT:_COUNT_END], checksums)
+        if verify and xxh3_64_intdigest(b"".join(hashed)) != header.checksum:
             raise RemoteProtocolError("batch checksum does not match its frames")
         return cls(header, data, starts, checksums, first_delta)
 
@@ -147,9 +151,14 @@ class Batch:
 
     def stamped(self, *, partition_id: int, base_offset: int, base_timestamp: int) -> bytes:
         """The same batch placed in a partition's log, the frames untouched."""
-        header = replace(self.header, partition_id=partition_id, base_offset=base_offset, base_timestamp=base_timestamp)
-        sealed = _sealed(header, self.frame_checksums)
-        return b"".join((sealed.encode(), memoryview(self.data)[BATCH_HEADER_BYTES:]))
+        view = memoryview(self.data)
+        try:
+            place = _PLACE.pack(partition_id, base_offset, base_timestamp)
+        except struct.error as error:
+            raise LocalProtocolError(f"batch header: {error}") from error
+        head, count = place + view[_PLACE.size : _CHECKSUM_AT], view[_COUNT_AT:_COUNT_END]
+        checksum = xxh3_64_intdigest(b"".join((head, count, self.frame_checksums)))
+        return b"".join((head, checksum.to_bytes(_CHECKSUM_BYTES, "little"), view[_COUNT_AT:]))
 
     def sliced(self, *, from_offset: int, max_messages: int) -> bytes:
         """The messages from `from_offset` on, at most `max_messages`, as a batch; b"" when none is left."""
@@ -165,6 +174,19 @@ class Batch:
         header = replace(self.header, length=BATCH_HEADER_BYTES + end - start, count=last - first)
         sealed = _sealed(header, self.frame_checksums[first * _CHECKSUM_BYTES : last * _CHECKSUM_BYTES])
         return b"".join((sealed.encode(), memoryview(self.data)[start:end]))
+
+    def contents(self) -> Iterator[tuple[int, int, bytes, int, bytes]]:
+        """Offset, id, payload, timestamp and headers of each message: a tenth of what `messages` costs.
+
+        The bytes are copies, so that a message that is kept does not keep its batch.
+        """
+        base, timestamp, unpack = self.header.base_offset, self.header.base_timestamp, _FRAME.unpack_from
+        data = bytes(self.data)  # cutting bytes is cheaper than cutting a view and copying the cut
+        for start in self.frame_starts:
+            _, low, high, delta, _, headers_length, payload_length, _ = unpack(data, start)
+            payload_start = start + FRAME_HEADER_BYTES
+            end = payload_start + payload_length
+            yield base + delta, high << 64 | low, data[payload_start:end], timestamp, data[end : end + headers_length]
 
     def messages(self) -> Iterator[StoredMessage]:
         """The messages in offset order, each with its own copy of payload and headers."""
@@ -204,6 +226,14 @@ def build_batch(messages: Iterable[NewMessage]) -> bytes:
     length = BATCH_HEADER_BYTES + sum(map(len, frames))
     header = BatchHeader(origin_timestamp=origin, length=length, checksum=0, count=len(pending))
     return b"".join((_sealed(header, b"".join(checksums)).encode(), *frames))
+
+
+def peek_count(data: Buffer) -> int:
+    """How many messages the batch says that it has, nothing proven. Raises RemoteProtocolError."""
+    if len(data) < BATCH_HEADER_BYTES:
+        raise RemoteProtocolError("batch header is cut short")
+    count: int = _COUNT.unpack_from(data)[0]
+    return count
 
 
 def split_batches(data: Buffer, *, verify: bool = True) -> Iterator[Batch]:

@@ -154,7 +154,7 @@ async def test_a_confirmed_good_bye_means_that_the_server_knows_it_no_longer(
 
 
 async def test_who_comes_back_goes_on_counting_its_requests(local_server: LocalServer) -> None:
-    """A server answers a number that it has seen with what it answered then, and does nothing."""
+    """iggy-server neither does nor answers another request under a number that it has seen."""
     who = MemberIdentity()
     first = await open_to(local_server, local_server.address, who=who)
     await first.request(CreateStream(name="counted"), subject="a stream")

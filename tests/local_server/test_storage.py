@@ -25,7 +25,7 @@ from rustok_iggy_connector.local_server.storage import (
     StorageError,
     TrimLog,
 )
-from rustok_iggy_connector.local_server.storage.schema import connect
+from rustok_iggy_connector.local_server.storage.schema import LOG_PAGES, PAGE_BYTES, connect
 from rustok_iggy_connector.local_server.storage.sqlite import INLINE_BYTES
 from tests.local_server.storage_samples import Deliveries, append, commit, stored_batch
 
@@ -225,6 +225,42 @@ def test_a_full_disk_refuses_commits_until_there_is_room(tmp_path: Path, deliver
     assert ran.returncode == 0, ran.stderr
     storage = open_sqlite(tmp_path, deliveries)
     assert storage.load().logs[0].next_offset == int(ran.stdout)
+    storage.close()
+
+
+def test_the_log_of_small_commits_has_its_full_length_from_the_start(tmp_path: Path, deliveries: Deliveries) -> None:
+    """A sync of a file that grows takes twice as long."""
+    storage = open_sqlite(tmp_path, deliveries)
+    size = (tmp_path / "db-wal").stat().st_size
+    assert size >= LOG_PAGES * PAGE_BYTES
+    commit(storage, deliveries, NewLog(log_id=1))
+    for offset in range(100):
+        assert commit(storage, deliveries, *append(1, stored_batch(offset))) is None
+    assert (tmp_path / "db-wal").stat().st_size == size
+    storage.close()
+    assert (tmp_path / "db").stat().st_size < size
+
+
+CRAMPED = """
+import resource, sys
+from pathlib import Path
+from rustok_iggy_connector.local_server.storage import *
+from tests.local_server.storage_samples import *
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, most))
+deliveries = Deliveries()
+storage = SqliteStorage(Path(sys.argv[1]), deliver=deliveries)
+assert commit(storage, deliveries, NewLog(log_id=1), *append(1, stored_batch(0))) is None
+assert storage._writer._connection.execute("PRAGMA cache_size").fetchone() == (-16384,)
+"""
+
+
+def test_a_disk_without_room_for_the_whole_log_is_opened_and_written(tmp_path: Path, deliveries: Deliveries) -> None:
+    command = [sys.executable, "-c", CRAMPED, str(tmp_path / "db")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert ran.returncode == 0, ran.stderr
+    storage = open_sqlite(tmp_path, deliveries)
+    assert storage.load().logs[0].next_offset == stored_batch(0).count
     storage.close()
 
 

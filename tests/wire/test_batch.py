@@ -230,3 +230,11 @@ def test_payloads_stay_out_of_reprs() -> None:
     stored: StoredMessage = next(batch.messages())
     for value in (batch, stored, NewMessage(id=1, payload=secret)):
         assert "secret" not in repr(value)
+
+
+def test_contents_are_what_the_messages_say() -> None:
+    data = build_batch([NewMessage(id=n + 1, payload=b"p" * n, headers=b"h" * (3 - n)) for n in range(4)])
+    whole = Batch.parse(Batch.parse(data).stamped(partition_id=1, base_offset=70, base_timestamp=5))
+    batch = Batch.parse(whole.sliced(from_offset=71, max_messages=2))
+    assert [offset for offset, *_ in batch.contents()] == [71, 72]
+    assert list(batch.contents()) == [(m.offset, m.id, m.payload, m.timestamp, m.headers) for m in batch.messages()]

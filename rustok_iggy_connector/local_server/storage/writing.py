@@ -24,6 +24,7 @@ from rustok_iggy_connector.local_server.storage.schema import (
     OFFSET_BITS,
     batch_key,
     connect,
+    lengthen_log,
     translated,
 )
 
@@ -40,6 +41,7 @@ class Writer:
         self._swept_to = 0
         self.has_garbage = True
         """Whether `sweep` may find something: at the start nobody knows."""
+        lengthen_log(self._connection)
 
     def close(self) -> None:
         self._connection.close()

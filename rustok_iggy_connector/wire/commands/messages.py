@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Final
 
 from rustok_iggy_connector.errors import LocalProtocolError, RemoteProtocolError
-from rustok_iggy_connector.wire.batch import Batch, BatchHeader, split_batches
+from rustok_iggy_connector.wire.batch import Batch, peek_count, split_batches
 from rustok_iggy_connector.wire.layout import (
     U32,
     U64,
@@ -52,7 +53,7 @@ class SendMessages:
     def encode(self) -> bytes:
         """Raises LocalProtocolError."""
         try:
-            count = BatchHeader.decode(self.batch).count
+            count = peek_count(self.batch)
         except RemoteProtocolError as error:
             raise LocalProtocolError(f"not a batch: {error}") from error
         metadata = Writer()
@@ -69,15 +70,24 @@ class SendMessages:
     def decode(cls, data: Buffer) -> SendMessages:
         """Raises RemoteProtocolError."""
         body = Reader(data)
-        metadata = Reader(body.view(body.u32()))
-        stream, topic = read_identifier(metadata), read_identifier(metadata)
-        partitioning = Partitioning.read(metadata)
-        count = metadata.u32()
-        metadata.finish()
+        stream, topic, partitioning, count = _read_metadata(body.take(body.u32()))
         batch = body.rest()
-        if BatchHeader.decode(batch).count != count:
+        if peek_count(batch) != count:
             raise RemoteProtocolError("message count of the send differs from its batch")
         return cls(stream=stream, topic=topic, partitioning=partitioning, batch=batch)
+
+
+_KNOWN_METADATA: Final = 256
+"""Metadata of sends that are remembered: a producer repeats its own few hundred thousand times. At most 775 bytes each,
+since what is longer is refused; with partition keys they seldom repeat, and looking costs a tenth of reading."""
+
+
+@lru_cache(_KNOWN_METADATA)
+def _read_metadata(data: bytes) -> tuple[Identifier, Identifier, Partitioning, int]:
+    reader = Reader(data)
+    read = read_identifier(reader), read_identifier(reader), Partitioning.read(reader), reader.u32()
+    reader.finish()
+    return read
 
 
 @message
