@@ -35,13 +35,15 @@ class CircuitBreaker:
     def is_open(self) -> bool:
         return self.probe_at is not None
 
+    def waits(self, now: float) -> bool:
+        """Whether no delivery may begin: it is open, and its probe runs or is not due."""
+        return self.probe_at is not None and (self._probing or now < self.probe_at)
+
     def may_begin(self, now: float) -> bool:
         """Whether a delivery may begin; while it is open, True makes that delivery the probe."""
-        if self.probe_at is None:
-            return True
-        if self._probing or now < self.probe_at:
+        if self.waits(now):
             return False
-        self._probing = True
+        self._probing = self.probe_at is not None
         return True
 
     def succeeded(self) -> None:

@@ -106,6 +106,8 @@ class LaneRunner:
         """Begin what may begin."""
         slots = self._services.slots
         wanted = self.lanes.ready
+        if wanted and self._waits_for_probe(self._services.clock()):
+            return  # a task would end at once, and kick again
         while wanted and self._partition.may_begin():
             # Who has a slot does not queue for another: its own tasks would make way for itself after every delivery.
             if (self._tasks and not slots.is_free) or not slots.take(self):
@@ -241,12 +243,17 @@ class LaneRunner:
         if not breaker.is_open:
             self._allowed_until = now + TURN
             return True
-        if breaker.may_begin(now):
-            return True
+        return not self._waits_for_probe(now) and breaker.may_begin(now)
+
+    def _waits_for_probe(self, now: float) -> bool:
+        """Whether the breaker lets nothing begin; then it is asked again later."""
+        breaker = self._services.breaker
+        if not breaker.waits(now):
+            return False
         if self._probe is None:
             wait = max(SHORTEST_PROBE_WAIT, (breaker.probe_at or now) - now)
             self._probe = asyncio.get_running_loop().call_later(wait, self._probe_again)
-        return False
+        return True
 
     def _probe_again(self) -> None:
         self._probe = None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rustok_iggy import Block, ConfigError, ConsumerError, HealthStatus, Reject, Retry, RetryLater, Stop
+from rustok_iggy.consumer.lane_runner import LaneRunner
 from rustok_iggy_connector import InMemoryConnector, MemoryServer, OutgoingMessage, PublishBatch
 from tests.consumer.hosts import TENANT, Recorder, counted, tenants, transport, until
 from tests.consumer.scripted import SERIALIZER
@@ -285,3 +286,27 @@ async def test_members_that_join_leave_and_die_lose_nothing_and_keep_each_tenant
     for owner in owners:
         firsts = list(dict.fromkeys(number for tenant, number in done if tenant == owner))
         assert firsts == list(range(60))
+
+
+async def test_an_open_breaker_costs_nothing_until_its_probe_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = 0
+    drain = LaneRunner._drain
+
+    async def counting(self: LaneRunner) -> None:
+        nonlocal begun
+        begun += 1
+        await drain(self)
+
+    def fail(envelope: Any) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(LaneRunner, "_drain", counting)
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", on_failure=Block(retry=AT_ONCE))(Recorder(fail))
+        await host.publish_batch([counted(number, owner) for number in range(10) for owner in tenants(10)])
+        async with host.consuming():
+            await until(lambda: any("nearly every delivery fails" in each for each in host.health().reasons))
+            begun = 0
+            for _ in range(1000):
+                await asyncio.sleep(0)
+    assert begun < 100
