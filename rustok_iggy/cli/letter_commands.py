@@ -19,7 +19,7 @@ from rustok_iggy.cli.rendering import Shown, age, facts, lines_of, marked, momen
 from rustok_iggy.cli.session import Session, open_session
 from rustok_iggy.cli.values import MOMENT, tenant
 from rustok_iggy.cli.values import moment as read_moment
-from rustok_iggy.dead_letters.letters import DeadLetter, DeadLetterDetails, LetterKey
+from rustok_iggy.dead_letters.letters import DeadLetterDetails, DeadLetterSummary, LetterKey
 from rustok_iggy.dead_letters.queue import PAGE_LETTERS
 from rustok_iggy.dead_letters.selection import LetterSelection
 from rustok_iggy.dead_letters.statistics import DeadLetterStatistics, LetterCount
@@ -166,7 +166,7 @@ async def export(
     desk.show(data, marked("ok", f"{plural(done.letters, 'letter')}, {size(done.written_bytes)}, in {file}"))
 
 
-def letter_table(letters: tuple[DeadLetter, ...]) -> Shown:
+def letter_table(letters: tuple[DeadLetterSummary, ...]) -> Shown:
     """Return letters as a table."""
     columns = ("event", "type", "tenant", "cause", "error", "fingerprint", ">redrives", ">age", "letter")
     rows = [
@@ -186,7 +186,7 @@ def letter_table(letters: tuple[DeadLetter, ...]) -> Shown:
     return table(columns, rows)
 
 
-def letter_data(letter: DeadLetter) -> dict[str, object]:
+def letter_data(letter: DeadLetterSummary) -> dict[str, object]:
     """Return a letter as JSON has it."""
     return {
         "group": letter.key.group,
