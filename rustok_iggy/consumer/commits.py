@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from rustok_iggy.consumer.assignment import is_still_ours
 from rustok_iggy.consumer.pacing import CommitPace
@@ -12,13 +13,25 @@ from rustok_iggy_connector import MessageSubscriber, NotAssignedError
 
 
 class Commits:
-    """The watermark, and what the server has of it. Two stores in flight could move the offset back."""
+    """The watermark, and what the server has of it. Two stores in flight could move the offset back.
 
-    def __init__(self, services: PartitionServices, subscriber: MessageSubscriber, *, partition_id: int) -> None:
+    `is_known` says whether the last answer about ownership is young enough: a process that was stopped must not store,
+    on waking, what somebody else has gone beyond. Stores raise NotAssignedError then: ask, and act on the answer.
+    """
+
+    def __init__(
+        self,
+        services: PartitionServices,
+        subscriber: MessageSubscriber,
+        *,
+        partition_id: int,
+        is_known: Callable[[], bool],
+    ) -> None:
         config = services.config
         self._services = services
         self._subscriber = subscriber
         self._partition_id = partition_id
+        self._is_known = is_known
         self._storing = asyncio.Lock()
         self._pace = CommitPace(every=config.commit_every, interval=config.commit_interval, now=services.clock())
         self.frozen = False
@@ -50,22 +63,28 @@ class Commits:
             offset = self.watermark.to_store
             if offset is None or self.lost or self.frozen:
                 return
+            self._require_known()
             await self._subscriber.commit(self._partition_id, offset=offset)
             self.watermark.store(offset)
             self._pace.committed(self._services.clock())
             self._expect()
             self._services.statistics.commits += 1
 
+    @property
+    def has_something(self) -> bool:
+        """Whether there is an offset to store: only then can be told whether the server would take it."""
+        return self.watermark.settled is not None
+
     async def store_again(self) -> bool:
         """Store what is stored already, or what may be for the first time; False when the server refuses.
 
-        Raises ConnectorError when it cannot be told.
+        Only when there is something to store. Raises ConnectorError when it cannot be told.
         """
         async with self._storing:
             offset = self.watermark.stored if self.watermark.stored is not None else self.watermark.settled
-            if offset is None:
-                return True
+            assert offset is not None, "nothing to store, and nothing to be told by it"
             try:
+                self._require_known()
                 await self._subscriber.commit(self._partition_id, offset=offset)
             except NotAssignedError:
                 return False
@@ -79,6 +98,10 @@ class Commits:
             return is_still_ours(
                 stored=self.watermark.stored, found=await self._subscriber.committed(self._partition_id)
             )
+
+    def _require_known(self) -> None:
+        if not self._is_known():
+            raise NotAssignedError("the server has not said for several heartbeats whose partition this is")
 
     def _expect(self) -> None:
         stored = self.watermark.stored

@@ -94,6 +94,13 @@ class GroupMember:
         """The journal says that a partition is another's, whatever the server says."""
         self._lose(partition_id)
 
+    async def assignment(self) -> Assignment:
+        """Ask who owns what. Raises connector errors. Whoever asks acts on the answer before anything is stored."""
+        asked_at = self._clock()
+        answer = await self.subscriber.assignment()
+        self._asked_at = asked_at
+        return answer
+
     async def next_answer(self) -> None:
         """Ask at once; return when the answer was acted upon, or could not be had."""
         self._asking.set()
@@ -169,12 +176,9 @@ class GroupMember:
         try:
             if self._subscriber is None:
                 self._subscriber = await self._join()
-            asked_at = self._clock()
             for consumer in self._consumers.values():
                 consumer.asking()
-            answer = await self.subscriber.assignment()
-            self._asked_at = asked_at
-            await self._act(answer)
+            await self._act(await self.assignment())
         except ConnectorError as error:
             if not is_transient(error):
                 raise
@@ -241,8 +245,15 @@ class GroupMember:
         consumer = self._consumers.get(partition_id)
         if consumer is None:
             return
-        # A generation later somebody may have owned it in between, and storing again would move the offset back.
         commits = consumer.commits
+        if not commits.has_something:
+            # Nothing tells whose it is: what runs may end, and then be stored; else giving it up costs nothing.
+            if consumer.runner.is_idle:
+                self._lose(partition_id)
+            else:
+                consumer.hold()
+            return
+        # A generation later somebody may have owned it in between, and storing again would move the offset back.
         unchanged = not commits.frozen or await commits.is_still_ours()
         accepted = unchanged and await commits.store_again()
         after = await self.subscriber.assignment() if accepted else answer
@@ -262,7 +273,7 @@ class GroupMember:
         consumer = self._consumers.get(partition_id)
         if consumer is None:
             return
-        if await consumer.commits.is_still_ours():
+        if not consumer.is_held and await consumer.commits.is_still_ours():
             consumer.tenure.renew(answer.generation)
         else:
             self._lose(partition_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rustok_iggy_connector import ConnectorError, MessageSubscriber, NotAssignedError
+from rustok_iggy_connector import Assignment, ConnectorError, MessageSubscriber, NotAssignedError
 
 
 class Membership(Protocol):
@@ -22,6 +22,10 @@ class Membership(Protocol):
 
     def ask(self) -> None:
         """Ask who owns what soon, instead of at the next heartbeat."""
+        ...
+
+    async def assignment(self) -> Assignment:
+        """Ask who owns what. Raises connector errors. Whoever asks acts on the answer before anything is stored."""
         ...
 
     async def next_answer(self) -> None:

@@ -53,7 +53,7 @@ class PartitionConsumer:
         self.partition_id = partition_id
         source = Source(group=services.group, topic=services.topic, partition=partition_id)
         self.journal = journals.opener.open(source, journals.handled_types)
-        self.commits = Commits(services, member.subscriber, partition_id=partition_id)
+        self.commits = Commits(services, member.subscriber, partition_id=partition_id, is_known=member.may_begin)
         self.commits.start(Watermark(point.stored))
         self.settle = self.commits.settle  # for every event: not through a method of its own
         self.tenure = Tenure(
@@ -77,6 +77,8 @@ class PartitionConsumer:
             letters=self.letters,
         )
         self.polling = Polling(member, self.intake, self.commits, partition_id=partition_id)
+        self.is_held = False
+        """Whether nothing begins until it is known what became of the partition."""
         self._delivering = True
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -96,8 +98,19 @@ class PartitionConsumer:
         if confirmed:
             self.changed()
 
+    def hold(self) -> None:
+        """Begin nothing and poll no more, until hand_over() or lose(); let run what runs."""
+        self.is_held = True
+        self.runner.look_again()
+        self._wind_up()
+
     def hand_over(self) -> None:
         """Poll and redrive no more; finish and commit what was polled."""
+        self.is_held = False
+        self._wind_up()
+        self.runner.kick()
+
+    def _wind_up(self) -> None:
         self.polling.end()
         self.redriver.stop()
         self.tenure.end()
@@ -135,7 +148,8 @@ class PartitionConsumer:
 
     def may_begin(self) -> bool:
         """Whether a delivery may begin now."""
-        return self._delivering and not self.services.pauses.everything and self.member.may_begin()
+        waits = self.is_held or self.services.pauses.everything
+        return self._delivering and not waits and self.member.may_begin()
 
     def fail(self, error: Exception) -> None:
         """Begin nothing more; run() raises the first such error."""
@@ -268,7 +282,7 @@ class PartitionConsumer:
 
     async def _end(self) -> None:
         """Let run what was polled, within the drain timeout; commit; forget the rest."""
-        self.hand_over()
+        self._wind_up()
         try:
             if not self.commits.lost:
                 await self._drained()
@@ -318,16 +332,18 @@ class PartitionConsumer:
             log.warning("lanes_abandoned", group=self.services.group, partition_id=self.partition_id, count=abandoned)
 
     async def _confirmed(self) -> None:
-        """Ask who owned the partition until now, so that the last letters may be committed past."""
-        if not len(self.letters.confirmations):
+        """Ask who owned the partition until now, so that the last events and letters may be committed past."""
+        if not len(self.letters.confirmations) and self.member.may_begin():
             return
         self.asking()
         try:
-            answer = await self.member.subscriber.assignment()
+            answer = await self.member.assignment()
         except ConnectorError as error:
             log.warning("assignment_unknown", group=self.services.group, error=type(error).__name__)
-        else:
-            self.answered(answer.generation)
+            return
+        if answer.generation != self.tenure.generation:
+            self.commits.frozen = True  # somebody else may have committed since
+        self.answered(answer.generation)
 
     async def _commit_at_end(self) -> None:
         try:

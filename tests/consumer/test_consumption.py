@@ -334,6 +334,45 @@ async def test_members_share_the_partitions_and_keep_each_tenant_in_order() -> N
     assert sum(duplicates.values()) - len(duplicates) < 600
 
 
+async def test_members_share_an_empty_topic_without_fighting_over_it() -> None:
+    """Nothing is stored there, so no store can tell a hand-over from a loss; nothing runs there either."""
+    server, one, two = MemoryServer(), Recorder(), Recorder()
+    async with transport(server, partitions=2) as a, transport(server, partitions=2) as b:
+        a.subscribe(group="g")(one)
+        b.subscribe(group="g")(two)
+        async with a.consuming():
+            await until(lambda: a._consumption is not None and len(a._consumption.members[0].partitions) == 2)
+            async with b.consuming():
+                await until(lambda: b._consumption is not None and len(b._consumption.members[0].partitions) == 1)
+                await a.publish_batch([counted(number, owner) for number in range(5) for owner in tenants(12)])
+                await until(lambda: len(one.seen) + len(two.seen) == 60)
+                assert one.seen
+                assert two.seen
+                assert a.statistics().consuming.lost_partitions == 1
+                assert b.statistics().consuming.lost_partitions == 0
+
+
+async def test_the_first_handlers_may_end_when_another_member_joins() -> None:
+    """Nothing was ever stored, but something runs: it ends, is stored, and is not run again."""
+    server, one, two = MemoryServer(), Recorder(), Recorder()
+    one.gate.clear()
+    owners = tenants(12)
+    async with transport(server, partitions=2) as a, transport(server, partitions=2) as b:
+        a.subscribe(group="g")(one)
+        b.subscribe(group="g")(two)
+        async with a.consuming():
+            await a.publish_batch([counted(number, owner) for number in range(5) for owner in owners])
+            await until(lambda: one.entered == len(owners))
+            async with b.consuming():
+                assert a._consumption is not None
+                await until(lambda: any(each.is_held for each in a._consumption.members[0]._consumers.values()))
+                one.gate.set()
+                await until(lambda: len(one.seen) + len(two.seen) >= 60)
+                await until(lambda: b._consumption is not None and len(b._consumption.members[0].partitions) == 1)
+    assert one.cancelled == 0
+    assert max(Counter(e.id for e, _ in one.seen + two.seen).values()) == 1
+
+
 async def test_a_cooperative_hand_over_repeats_nothing() -> None:
     server, one, two = MemoryServer(), Recorder(), Recorder()
     owners = tenants(12)

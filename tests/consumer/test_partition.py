@@ -9,7 +9,7 @@ import pytest
 from rustok_iggy import OffsetOutOfRangeError, OnGap
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
-from rustok_iggy_connector import ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
+from rustok_iggy_connector import Assignment, ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
 from tests.consumer.hosts import Recorder, until
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
@@ -34,6 +34,10 @@ class Member:
 
     def overtaken(self, partition_id: int) -> None:
         raise AssertionError(partition_id)
+
+    async def assignment(self) -> Assignment:
+        self.allowed = True
+        return Assignment(generation=1, partitions=(0,))
 
     async def next_answer(self) -> None:
         self.asked += 1
@@ -209,8 +213,8 @@ async def test_a_lost_partition_commits_nothing() -> None:
 
 async def test_one_store_is_under_way_at_a_time() -> None:
     subscriber, handler = ScriptedSubscriber(), Recorder()
-    subscriber.logs[0] = stored(*range(50))
-    subject = consumer(subscriber, handler, commit_every=1)
+    subscriber.logs[0] = stored(*range(51))
+    subject = consumer(subscriber, handler, committed=0, commit_every=1)
     task = asyncio.create_task(subject.run())
     while len(handler.seen) < 50:
         await asyncio.gather(subject.commits.store(), subject.commits.store_again(), subject.commits.is_still_ours())
@@ -229,6 +233,24 @@ async def test_storing_again_tells_whether_the_server_still_takes_it() -> None:
     assert subscriber.commits == [(0, 0)]
     subscriber.refused.add(0)
     assert not await subject.commits.store_again()
+
+
+async def test_nothing_is_stored_while_nobody_has_said_whose_partition_it_is() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0, 1)
+    subject = consumer(subscriber, handler, committed=0, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == 1)
+    member = subject.member
+    assert isinstance(member, Member)
+    member.allowed = False  # as after a long stop of the process
+    with pytest.raises(NotAssignedError):
+        await subject.commits.store()
+    assert not await subject.commits.store_again()
+    assert subscriber.commits == []
+    subject.stop()
+    await task
+    assert subscriber.commits == [(0, 1)], "asked first, then stored"
 
 
 async def test_a_refused_commit_at_the_end_is_not_an_error() -> None:
