@@ -12,7 +12,7 @@ message that some stored offset still has before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
@@ -200,8 +200,8 @@ class PartitionLog:
         if start >= self.next_offset or count < 1:
             return None
         parts: list[bytes] = []
-        missing, size, last_offset = count, 0, start
-        for batch in self._batches_from(start):
+        missing, size = count, 0
+        for batch in self._batches_from(start, most=count):
             if batch.base_offset >= start and batch.count <= missing:
                 part, taken = batch.data, batch.count
             else:
@@ -211,25 +211,24 @@ class PartitionLog:
             parts.append(part)
             missing -= taken
             size += len(part)
-            last_offset = max(start, batch.base_offset) + taken - 1
             if not missing or size >= max_bytes:
                 break
-        return Polled(parts=parts, count=count - missing, last_offset=last_offset)
+        found = count - missing
+        return Polled(parts=parts, count=found, last_offset=start + found - 1)
 
     # Inside
 
-    def _batches_from(self, start: int) -> Iterator[StoredBatch]:
+    def _batches_from(self, start: int, *, most: int) -> Iterable[StoredBatch]:
+        """The batches from the one that holds `start` on; more than `most` are not asked for."""
         position = self._tail.find(start)
-        if position is None:
-            # A commit may be on disk before it is applied here: what is not applied is not visible.
-            for batch in self._storage.read(self.id, start):
-                if batch.base_offset >= self.next_offset:
-                    return
-                yield batch
-            return
-        while (batch_here := self._tail.at(position)) is not None:
-            yield batch_here
-            position += 1
+        return self._stored_from(start) if position is None else self._tail.run(position, most)
+
+    def _stored_from(self, start: int) -> Iterator[StoredBatch]:
+        """A commit may be on disk before it is applied here: what is not applied is not visible."""
+        for batch in self._storage.read(self.id, start):
+            if batch.base_offset >= self.next_offset:
+                return
+            yield batch
 
     def _first_since(self, timestamp: int) -> int:
         oldest = self._tail.first

@@ -48,6 +48,10 @@ class Tail:
         """The batch there, None past the end."""
         return self._batches[position] if position < len(self._batches) else None
 
+    def run(self, position: int, most: int) -> list[StoredBatch]:
+        """Up to `most` batches from there on."""
+        return self._batches[position : position + most]
+
     def append(self, batch: StoredBatch) -> None:
         self._batches.append(batch)
 

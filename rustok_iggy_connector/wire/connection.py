@@ -264,7 +264,7 @@ def encode_reply(
         raise LocalProtocolError("a denial with a body")
     operation = request.operation if status else COMMITTED_AS.get(request.operation, request.operation)
     header = ReplyHeader(
-        size=HEADER_BYTES + sum(len(part) for part in parts),
+        size=HEADER_BYTES + sum(map(len, parts)),
         client=request.client,
         operation=operation,
         request=request.request,

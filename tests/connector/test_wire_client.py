@@ -13,13 +13,23 @@ from rustok_iggy_connector import (
     IncompatibleServerError,
     RequestTimeoutError,
     ServerUnreachableError,
+    wire_client,
 )
 from rustok_iggy_connector._sdk import Login
 from rustok_iggy_connector.member_identity import MemberIdentity
+from rustok_iggy_connector.wire.codes import Command
+from rustok_iggy_connector.wire.commands.session import LoginReply
 from rustok_iggy_connector.wire.commands.streams import CreateStream, DeleteStream, GetStream, StreamDetails
 from rustok_iggy_connector.wire.commands.system import ClusterMetadata, ClusterNode, GetStats, NodeRole, Stats
 from rustok_iggy_connector.wire.commands.tokens import CreateToken, CreateTokenReply, DeleteToken
-from rustok_iggy_connector.wire_client import WireClient
+from rustok_iggy_connector.wire.connection import (
+    ClientConnection,
+    RequestFrame,
+    ServerConnection,
+    Signal,
+    encode_success,
+)
+from rustok_iggy_connector.wire_client import Conversation, WireClient
 from rustok_iggy_connector.wire_login import leader_elsewhere, open_wire_client
 from tests.connector.conftest import LocalServer
 from tests.faults import FaultProxy, fault_proxy, http, listening, mute, newer_generation, slam, ssh, until
@@ -230,3 +240,47 @@ def test_a_single_server_is_never_left() -> None:
     assert leader_elsewhere(ClusterMetadata(name="c", nodes=(_node(2, leads=True),)), peer=("127.0.0.1", 9)) is None
     unreachable = ClusterMetadata(name="c", nodes=(_node(0, leads=True), _node(2, leads=False)))
     assert leader_elsewhere(unreachable, peer=("127.0.0.1", 9)) is None
+
+
+class _Line(asyncio.Transport):
+    """A connection whose other end is this test: what is written is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = ServerConnection()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.server.receive_data(bytes(data))
+
+    def abort(self) -> None:
+        pass
+
+    def requests(self) -> list[RequestFrame]:
+        return list(iter(self.server.next_frame, Signal.NEED_DATA))  # type: ignore[arg-type]  # the sentinel ends it
+
+
+async def test_nothing_is_asked_while_something_waits_for_its_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """iggy-server answers a ping before a store that came earlier: the replies would be taken for each other's."""
+    monkeypatch.setattr(wire_client, "HEARTBEAT_INTERVAL", 0.005)
+    connection, line = ClientConnection(client=1), _Line()
+    talk = Conversation(connection)
+    talk.connection_made(line)
+    client = WireClient(talk, connection, MemberIdentity(), address="nowhere", timeout=5.0)
+    storing = asyncio.ensure_future(client.request(DeleteStream(stream="first"), subject="a stream"))
+    await asyncio.sleep(0)
+    storing.cancel()
+    second = asyncio.ensure_future(client.request(DeleteStream(stream="second"), subject="a stream"))
+    client.begin(LoginReply(user_id=1, session=7, protocol_version=0, server_version=""))
+    await asyncio.sleep(0.05)  # ten heartbeats
+    (first,) = line.requests()
+    talk.data_received(b"".join(encode_success(first.header, Command.DELETE_STREAM, None)))
+
+    async def asked_again() -> bool:
+        return not talk.is_quiet
+
+    await until(asked_again)
+    (then,) = line.requests()
+    assert then.header.request == first.header.request + 1
+    talk.data_received(b"".join(encode_success(then.header, Command.DELETE_STREAM, None)))
+    await second
+    client.hang_up()
