@@ -12,6 +12,7 @@ from rustok_iggy import DeadLetterError, LetterSelection
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy.dead_letters.records import Action, Claim, Epoch, Letter, Request, Settlement, Source
+from rustok_iggy_connector import Assignment
 from tests.consumer.hosts import Recorder, until
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
@@ -35,6 +36,9 @@ class Member:
 
     def ask(self) -> None:
         return
+
+    async def assignment(self) -> Assignment:
+        return await self.subscriber.assignment()
 
     async def next_answer(self) -> None:
         await asyncio.sleep(0.001)
