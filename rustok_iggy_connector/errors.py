@@ -186,6 +186,7 @@ class DataDirInUseError(ServerProcessError):
 # Status numbers of Iggy 0.9 (its error enumeration), for those a client can meet and act on.
 # number -> (protocol's name, error class). Numbers that are not listed become a plain ServerError.
 STATUS_ERRORS: dict[int, tuple[str, type[ConnectorError]]] = {
+    1: ("error", TransientServerError),  # something within: a disk that is full, or cannot be read
     3: ("invalid_command", InvalidRequestError),
     4: ("invalid_format", InvalidRequestError),
     5: ("feature_unavailable", InvalidRequestError),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import partial
+
+from msgspec import Struct
 
 from rustok_iggy_connector.client import Client, PollRequest
 from rustok_iggy_connector.errors import RemoteProtocolError
@@ -65,9 +66,8 @@ class FramedClient(Client):
         if reply is None:
             return []
         return [
-            ReceivedMessage(offset, message_id, payload, timestamp, partial(_headers, headers))
-            for batch in reply.parsed(verify=False)
-            for offset, message_id, payload, timestamp, headers in batch.contents()
+            ReceivedMessage(offset, message_id, payload, timestamp, _HeaderBlock(headers))
+            for offset, message_id, payload, timestamp, headers in reply.contents()
         ]
 
 
@@ -94,5 +94,10 @@ def _excess(message: OutgoingMessage) -> Status | None:
     return Status.TOO_BIG_HEADERS if size > MAX_HEADERS_BYTES else None
 
 
-def _headers(block: bytes) -> Mapping[str, bytes]:
-    return {field.key.decode(errors="replace"): field.value for field in decode_fields(block)}
+class _HeaderBlock(Struct, gc=False):
+    """Reads the headers of a message when they are asked for."""
+
+    data: bytes
+
+    def __call__(self) -> Mapping[str, bytes]:
+        return {field.key.decode(errors="replace"): field.value for field in decode_fields(self.data)}

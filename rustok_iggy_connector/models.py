@@ -83,35 +83,26 @@ class Position(NamedTuple):
     offset: int
 
 
-class ReceivedMessage:
+class ReceivedMessage(Struct, gc=False, eq=False):
     """One stored message.
 
     `timestamp` is the server's, in microseconds since 1970 UTC. `headers` are decoded when first read: that costs more
-    than decoding a JSON envelope.
+    than decoding a JSON envelope. Not tracked by the garbage collector, which a poll of a thousand would wake: what it
+    refers to never refers back.
     """
 
-    __slots__ = ("_headers", "_read_headers", "id", "offset", "payload", "timestamp")
-
-    def __init__(
-        self,
-        offset: int,
-        message_id: int,
-        payload: bytes,
-        timestamp: int,
-        read_headers: Callable[[], Mapping[str, bytes]],
-    ) -> None:
-        self.offset = offset
-        self.id = message_id
-        self.payload = payload
-        self.timestamp = timestamp
-        self._read_headers = read_headers
-        self._headers: Mapping[str, bytes] | None = None
+    offset: int
+    id: int
+    payload: bytes
+    timestamp: int
+    read_headers: Callable[[], Mapping[str, bytes]]
+    _headers: Mapping[str, bytes] | None = None
 
     @property
     def headers(self) -> Mapping[str, bytes]:
         """Header name → raw value."""
         if self._headers is None:
-            self._headers = self._read_headers()
+            self._headers = self.read_headers()
         return self._headers
 
     def __repr__(self) -> str:

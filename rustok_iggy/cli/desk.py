@@ -75,9 +75,8 @@ def desk(
     """Return the desk that these options describe; the parameters are options of every command."""
     if address is not None and data_dir is not None:
         raise typer.BadParameter("a server has an address or a data directory, not both", param_hint="--address")
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("rustok_iggy").setLevel(logging.INFO if verbose else logging.ERROR)
-    logging.getLogger("rustok_iggy_connector").setLevel(logging.INFO if verbose else logging.ERROR)
+    if verbose:
+        show_log(logging.INFO)
     places: dict[str, Any] = {}
     if address is not None:
         places = {"mode": "remote", "remote": {"addresses": [address]}}
@@ -189,6 +188,13 @@ class Desk:
     def _write(self, data: bytes) -> None:
         sys.stdout.write(data.decode() + "\n")
         sys.stdout.flush()
+
+
+def show_log(level: int) -> None:
+    """Let the library's log of this process go to standard error, from `level` on."""
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    for package in ("rustok_iggy", "rustok_iggy_connector"):
+        logging.getLogger(package).setLevel(level)
 
 
 def _unseen(done: int, total: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from rustok_iggy.cli import (
     topology_commands,
     trace_command,
 )
+from rustok_iggy.cli.desk import show_log
 
 PROGRAM = "rustok-iggy"
 
@@ -61,5 +63,6 @@ app.add_typer(schema_commands.app, name="schema")
 
 
 def run() -> None:
-    """Run, and exit."""
+    """Run, and exit. What the library warns of is told by the commands themselves; --verbose shows its log."""
+    show_log(logging.ERROR)
     app(prog_name=PROGRAM)

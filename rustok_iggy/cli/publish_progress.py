@@ -112,5 +112,9 @@ def open_source(file: Path | None, stdin: BinaryIO) -> Source:
         stream.close()
         raise CommandError(f"{kept} cannot be read: {error}", code=ExitCode.REFUSED) from None
     source = Source(stream=stream, path=kept, progress=found, is_resumed=found.lines > 0)
-    source.skip()
+    try:
+        source.skip()
+    except BaseException:
+        stream.close()
+        raise
     return source

@@ -37,9 +37,11 @@ PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="File that `repla
 
 
 def bound(text: Any) -> Bound:
-    """Read a time, or offsets by partition: `0:120,3:7`."""
+    """Read a time, or offsets by partition: `0:120,3:7`; nothing is no bound."""
     if not isinstance(text, str):
         return cast("Bound", text)
+    if not text:
+        return None
     if not _OFFSETS.fullmatch(text):
         return moment(text)
     return {int(partition): int(offset) for partition, _, offset in (each.partition(":") for each in text.split(","))}
@@ -74,10 +76,14 @@ async def plan(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this file.")] = None,
     topic: Annotated[str, typer.Option(help="domain or system.")] = Topic.DOMAIN,
     start: Annotated[
-        object, typer.Option("--from", parser=bound, metavar="WHERE", help="First: a time, or offsets as 0:120,3:7.")
+        object,
+        typer.Option(
+            "--from", parser=bound, metavar="WHERE", show_default=False, help="First: a time, or offsets as 0:120,3:7."
+        ),
     ] = "",
     end: Annotated[
-        object, typer.Option("--to", parser=bound, metavar="WHERE", help="Where to end, itself left out.")
+        object,
+        typer.Option("--to", parser=bound, metavar="WHERE", show_default=False, help="Where to end, itself left out."),
     ] = "",
     tenants: Annotated[
         list[UUID] | None, typer.Option("--tenant", parser=tenant, metavar="UUID", help="Only this tenant.")
@@ -90,8 +96,8 @@ async def plan(
 ) -> None:
     """Read a range once, and say what a replay of it hands over."""
     selection = ReplaySelection(
-        start=cast("Bound", start or None),
-        end=cast("Bound", end or None),
+        start=cast("Bound", start),
+        end=cast("Bound", end),
         tenants=tenants or None,
         event_types=event_types or None,
         predicate=predicate,

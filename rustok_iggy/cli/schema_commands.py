@@ -63,7 +63,7 @@ async def check(
     *,
     saved: Annotated[Path, typer.Argument(metavar="SAVED", help="What `schema export` wrote, of either kind.")],
     mode: Annotated[
-        Mode, typer.Option(case_sensitive=False, help="Who has to read what the other writes.")
+        Mode, typer.Option(case_sensitive=False, help="BACKWARD, FORWARD or FULL: who reads what.")
     ] = Mode.BACKWARD,
     postcard: Annotated[
         bool, typer.Option("--postcard", help="Also for Postcard; the default when the configuration says so.")

@@ -37,6 +37,8 @@ _CHECKSUM_AT, _COUNT_AT, _COUNT_END = 40, 48, 52
 _FRAME = struct.Struct("<QQQIIIIQ")
 # What the walk over a batch reads of a frame; the id is skipped because splitting 16 bytes costs more than the rest.
 _FRAME_WALK = struct.Struct("<Q16xI4xIIQ")
+_FRAME_READ = struct.Struct("<8xQQI4xIIQ")
+_HEADER_READ = struct.Struct("<8xQQ8xQ8xI")
 _FRAME_AFTER_CHECKSUM = struct.Struct("<16sIIIIQ")
 _ZEROS_204 = bytes(204)
 _CHECKSUM_BYTES = 8
@@ -175,19 +177,6 @@ class Batch:
         sealed = _sealed(header, self.frame_checksums[first * _CHECKSUM_BYTES : last * _CHECKSUM_BYTES])
         return b"".join((sealed.encode(), memoryview(self.data)[start:end]))
 
-    def contents(self) -> Iterator[tuple[int, int, bytes, int, bytes]]:
-        """Offset, id, payload, timestamp and headers of each message: a tenth of what `messages` costs.
-
-        The bytes are copies, so that a message that is kept does not keep its batch.
-        """
-        base, timestamp, unpack = self.header.base_offset, self.header.base_timestamp, _FRAME.unpack_from
-        data = bytes(self.data)  # cutting bytes is cheaper than cutting a view and copying the cut
-        for start in self.frame_starts:
-            _, low, high, delta, _, headers_length, payload_length, _ = unpack(data, start)
-            payload_start = start + FRAME_HEADER_BYTES
-            end = payload_start + payload_length
-            yield base + delta, high << 64 | low, data[payload_start:end], timestamp, data[end : end + headers_length]
-
     def messages(self) -> Iterator[StoredMessage]:
         """The messages in offset order, each with its own copy of payload and headers."""
         view = memoryview(self.data)
@@ -244,6 +233,54 @@ def split_batches(data: Buffer, *, verify: bool = True) -> Iterator[Batch]:
         end = position + BatchHeader.decode(view[position:]).length
         yield Batch.parse(view[position:end], verify=verify)
         position = end
+
+
+def count_messages(data: Buffer) -> int:
+    """How many messages batches that follow one another say that they have. Raises RemoteProtocolError."""
+    position, end, total = 0, len(data), 0
+    while position < end:
+        _, _, length, count = _read_header(data, position)
+        position += length
+        total += count
+    return total
+
+
+def read_contents(data: Buffer) -> Iterator[tuple[int, int, bytes, int, bytes]]:
+    """Offset, id, payload, timestamp and headers of each message, of batches that follow one another.
+
+    One pass, and a tenth of what `messages` costs. The layout is proven on the way; checksums are not, since TCP has
+    its own. The bytes are copies, so that a message that is kept does not keep its batch. Raises RemoteProtocolError.
+    """
+    data, batch_end = bytes(data), 0  # cutting bytes is cheaper than cutting a view and copying the cut
+    unpack = _FRAME_READ.unpack_from
+    while batch_end < len(data):
+        position = batch_end + BATCH_HEADER_BYTES
+        base, timestamp, length, count = _read_header(data, batch_end)
+        batch_end += length
+        due = None
+        for _ in range(count):
+            start = position + FRAME_HEADER_BYTES
+            if start > batch_end:
+                raise RemoteProtocolError("message frame is cut short")
+            low, high, delta, headers_length, payload_length, reserved = unpack(data, position)
+            headers_start = start + payload_length
+            position = headers_start + headers_length
+            if reserved or position > batch_end or (delta != due and due is not None):
+                raise RemoteProtocolError("a frame is cut short, has reserved bytes, or is out of the batch's order")
+            due = delta + 1
+            yield base + delta, high << 64 | low, data[start:headers_start], timestamp, data[headers_start:position]
+        if position != batch_end:
+            raise RemoteProtocolError("message frames do not fill the batch")
+
+
+def _read_header(data: Buffer, position: int) -> tuple[int, int, int, int]:
+    """Base offset, base timestamp, length and count of the batch at `position`, which does not end behind the data."""
+    if len(data) - position < BATCH_HEADER_BYTES:
+        raise RemoteProtocolError("batch header is cut short")
+    base, timestamp, length, count = _HEADER_READ.unpack_from(data, position)
+    if not BATCH_HEADER_BYTES <= length <= len(data) - position:
+        raise RemoteProtocolError(f"batch length {length} in {len(data) - position} bytes")
+    return base, timestamp, length, count
 
 
 def _encode_frame(message: NewMessage, offset_delta: int, timestamp_delta: int) -> tuple[bytes, bytes]:

@@ -16,6 +16,7 @@ from rustok_iggy_connector.wire.batch import (
     NewMessage,
     StoredMessage,
     build_batch,
+    read_contents,
     split_batches,
 )
 from rustok_iggy_connector.wire.codes import Command, FrameKind
@@ -236,5 +237,23 @@ def test_contents_are_what_the_messages_say() -> None:
     data = build_batch([NewMessage(id=n + 1, payload=b"p" * n, headers=b"h" * (3 - n)) for n in range(4)])
     whole = Batch.parse(Batch.parse(data).stamped(partition_id=1, base_offset=70, base_timestamp=5))
     batch = Batch.parse(whole.sliced(from_offset=71, max_messages=2))
-    assert [offset for offset, *_ in batch.contents()] == [71, 72]
-    assert list(batch.contents()) == [(m.offset, m.id, m.payload, m.timestamp, m.headers) for m in batch.messages()]
+    read = list(read_contents(b"".join((batch.data, whole.data))))
+    assert [offset for offset, *_ in read] == [71, 72, 70, 71, 72, 73]
+    assert read == [(m.offset, m.id, m.payload, m.timestamp, m.headers) for b in (batch, whole) for m in b.messages()]
+
+
+@given(st.data())
+def test_contents_are_refused_where_a_parse_is(draw: st.DataObject) -> None:
+    """Whatever byte is another: read in one pass or parsed, a batch is refused by both or gives the same."""
+    data = bytearray(build_batch([NewMessage(id=n + 1, payload=b"p" * 5, headers=b"h" * n) for n in range(3)]))
+    data[draw.draw(st.integers(32, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    cut = bytes(data[: draw.draw(st.sampled_from((len(data), len(data) - 1, 300, 255)))])
+    reserved = any(cut[52:256])  # of the header, which says nothing to who wants the messages
+    try:
+        parsed = [(m.offset, m.id, m.payload) for b in split_batches(cut, verify=False) for m in b.messages()]
+    except RemoteProtocolError:
+        if not reserved:
+            with pytest.raises(RemoteProtocolError):
+                list(read_contents(cut))
+    else:
+        assert [(offset, number, payload) for offset, number, payload, *_ in read_contents(cut)] == parsed

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Annotated, Final
 
 from rustok_iggy_connector.errors import LocalProtocolError, RemoteProtocolError
-from rustok_iggy_connector.wire.batch import Batch, peek_count, split_batches
+from rustok_iggy_connector.wire.batch import Batch, count_messages, peek_count, read_contents, split_batches
 from rustok_iggy_connector.wire.layout import (
     U32,
     U64,
@@ -126,8 +126,9 @@ class PollMessagesReply:
 
         partition u32, current offset u64, message count u32, batches
 
-    Decoding proves the layout of every batch and that together they hold `count` messages; checksums are left to the
-    reader (`parsed(verify=True)`). A server that sends large replies in parts uses `prefix` and then the batches.
+    Decoding proves that batches fill the reply and together say that they hold `count` messages; the frames in them are
+    proven by who reads them, with checksums (`parsed`) or without (`contents`). A server that sends large replies in
+    parts uses `prefix` and then the batches.
     """
 
     partition_id: int
@@ -152,13 +153,17 @@ class PollMessagesReply:
         """Raises RemoteProtocolError."""
         reader = Reader(data)
         reply = cls(partition_id=reader.u32(), current_offset=reader.u64(), count=reader.u32(), batches=reader.rest())
-        if sum(batch.header.count for batch in reply.parsed(verify=False)) != reply.count:
+        if count_messages(reply.batches) != reply.count:
             raise RemoteProtocolError("message count of the poll reply differs from its batches")
         return reply
 
     def parsed(self, *, verify: bool = True) -> Iterator[Batch]:
         """The batches, in offset order. Raises RemoteProtocolError."""
         return split_batches(self.batches, verify=verify)
+
+    def contents(self) -> Iterator[tuple[int, int, bytes, int, bytes]]:
+        """Offset, id, payload, timestamp and headers of each message, in offset order. Raises RemoteProtocolError."""
+        return read_contents(self.batches)
 
 
 @message

@@ -1,0 +1,95 @@
+"""`replay plan`, `run`, `status`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rustok_iggy import DeliveryContext, EventEnvelope
+from tests.cli.command_line import CommandLine
+
+seen: list[int] = []
+
+
+async def rebuild(envelope: EventEnvelope, context: DeliveryContext) -> None:
+    assert context.replay is not None
+    seen.append(envelope.event.number)  # type: ignore[attr-defined]  # Counted has it
+
+
+async def break_at_three(envelope: EventEnvelope, context: DeliveryContext) -> None:
+    if envelope.event.number == 3:  # type: ignore[attr-defined]  # Counted has it
+        raise ValueError("three")
+    await rebuild(envelope, context)
+
+
+HERE = "tests.cli.test_replay_commands"
+
+
+@pytest.fixture
+def published(line: CommandLine) -> CommandLine:
+    seen.clear()
+    line.publish_numbers(8)
+    return line
+
+
+@pytest.fixture
+def plan(published: CommandLine, tmp_path: Path) -> Path:
+    file = tmp_path / "numbers.plan"
+    assert published.run("replay", "plan", "-o", file).code == 0
+    return file
+
+
+def test_a_plan_says_how_many_and_how_long(published: CommandLine) -> None:
+    found = published.run("replay", "plan", "--rate", 4, "--type", "thing.counted", "--json").json
+    assert (found["events"], found["seconds"], found["counts"][0]["event_type"]) == (8, 2.0, "thing.counted")
+    assert "8 of 8 in the range" in published.run("replay", "plan").out
+
+
+def test_a_plan_has_bounds(published: CommandLine) -> None:
+    partition = published.run("replay", "plan", "--json").json["counts"]
+    assert partition[0]["events"] == 8
+    assert published.run("replay", "plan", "--from", "1h", "--json").json["events"] == 8
+    bounded = published.run("replay", "plan", "--from", "0:0,1:0,2:0,3:0", "--to", "0:2,1:2,2:2,3:2", "--json")
+    assert bounded.json["events"] == 2, bounded
+    assert published.run("replay", "plan", "--from", "noon").code == 2
+    assert published.run("replay", "plan", "--from", "99:1").code == 3
+
+
+def test_to_a_handler(published: CommandLine, plan: Path) -> None:
+    assert published.run("replay", "run", plan, "--handler", f"{HERE}:rebuild").code == 9
+    result = published.run("replay", "run", plan, "--handler", f"{HERE}:rebuild", "--yes", "--json")
+    assert (result.code, result.json["handled"], seen) == (0, 8, list(range(8))), result
+
+
+def test_to_a_file(published: CommandLine, plan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "events.jsonl"
+    assert published.run("replay", "run", plan, "--to-file", out).code == 0
+    assert [json.loads(each)["event"]["data"]["number"] for each in out.read_text().splitlines()] == list(range(8))
+
+
+def test_a_run_that_stopped_is_looked_at_and_goes_on(published: CommandLine, plan: Path) -> None:
+    assert published.run("replay", "status", plan).code == 4
+    stopped = published.run("replay", "run", plan, "--handler", f"{HERE}:break_at_three", "--yes")
+    assert (stopped.code, "three" in stopped.err) == (3, False), "an error's text may quote an event"
+    found = published.run("replay", "status", plan, "--json").json
+    assert (found["handled"], found["planned"], found["finished"]) == (3, 8, False)
+    again = ("replay", "run", plan, "--handler", f"{HERE}:rebuild", "--yes")
+    assert published.run(*again).code == 3, "there is a checkpoint, and nothing was said of it"
+    assert published.run(*again, "--resume").code == 0
+    assert seen == list(range(8))
+    assert published.run("replay", "status", plan, "--json").json["finished"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [((), 2), (("--handler", "a:b", "--to-file", "x"), 2), (("--handler", "no.such:thing", "--yes"), 7)],
+)
+def test_one_target_is_named(published: CommandLine, plan: Path, arguments: tuple[str, ...], code: int) -> None:
+    assert published.run("replay", "run", plan, *arguments).code == code
+
+
+def test_what_is_no_plan_is_said(published: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "x.plan"
+    assert published.run("replay", "status", file).code == 4
+    file.write_text("{}")
+    assert published.run("replay", "run", file, "--to-file", tmp_path / "y").code == 3
