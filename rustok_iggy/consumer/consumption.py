@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-import structlog
-
 from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
 from rustok_iggy.consumer.member import GroupMember
@@ -22,9 +20,9 @@ from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionService
 from rustok_iggy.consumer.subscription import Subscription
 from rustok_iggy.dead_letters.records import handled_types_digest
 from rustok_iggy.errors import ConsumerError
-from rustok_iggy_connector import IggyConnector
+from rustok_iggy_connector import IggyConnector, get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Consumption:

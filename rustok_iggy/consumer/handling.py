@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import structlog
 from msgspec import Struct
 
 from rustok_iggy.consumer.context import DeliveryContext
 from rustok_iggy.consumer.delivery import Delivery, at_position
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.errors import ConsumerError, DecodeError, SerializationError
-from rustok_iggy_connector import Position
+from rustok_iggy_connector import Position, get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Unread(Struct, frozen=True):

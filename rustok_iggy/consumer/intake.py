@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
-
 from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.delivery import Delivery
@@ -15,9 +13,9 @@ from rustok_iggy.consumer.pacing import PollPace
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import OnGap, Ordering
 from rustok_iggy.errors import DecodeError, OffsetOutOfRangeError
-from rustok_iggy_connector import Position, ReceivedMessage
+from rustok_iggy_connector import Position, ReceivedMessage, get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Intake:

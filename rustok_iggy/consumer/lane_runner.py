@@ -12,8 +12,6 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-import structlog
-
 from rustok_iggy.consumer.context import DeliveryContext
 from rustok_iggy.consumer.delivery import Delivery
 from rustok_iggy.consumer.failure import Decision, Outcome, decide, is_watched
@@ -24,8 +22,9 @@ from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import OnUndecodable, OnUnknown, Ordering
 from rustok_iggy.dead_letters.records import Cause
 from rustok_iggy.errors import Reject, RetryLater, UnknownEventTypeError, UnsupportedVersionError
+from rustok_iggy_connector import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 TURN = 0.02
 """Seconds that handlers which never wait may keep the event loop, until the others get their turn."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-import structlog
-
 from rustok_iggy.consumer.confirmations import Confirmations
 from rustok_iggy.consumer.delivery import Delivery
 from rustok_iggy.consumer.letter_records import failure_of, letter_record
@@ -17,8 +15,9 @@ from rustok_iggy.dead_letters.drafts import Drafted, RecordDraft
 from rustok_iggy.dead_letters.layout import Original, encode_original
 from rustok_iggy.dead_letters.records import Cause, Epoch
 from rustok_iggy.errors import DeadLetterError
+from rustok_iggy_connector import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 ENOUGH_TO_ASK = 256
 """Letters read back after which the server is asked at once who owns what, instead of at the next heartbeat: their

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from uuid import UUID
 
-import structlog
-
 from rustok_iggy.consumer.assignment import Handover, changes, handover, may_begin
 from rustok_iggy.consumer.membership import is_transient
 from rustok_iggy.consumer.partition import PartitionConsumer
@@ -17,9 +15,16 @@ from rustok_iggy.consumer.source_journal import Journals
 from rustok_iggy.consumer.start import StartingPoint, starting_point
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import Start
-from rustok_iggy_connector import AlreadyExistsError, Assignment, ConnectorError, IggyConnector, MessageSubscriber
+from rustok_iggy_connector import (
+    AlreadyExistsError,
+    Assignment,
+    ConnectorError,
+    IggyConnector,
+    MessageSubscriber,
+    get_logger,
+)
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 NOBODY = Assignment(generation=0, partitions=())
 PAUSE_BETWEEN_ANSWERS = 0.02

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 
 from rustok_iggy.dead_letters.access import JournalAccess, OwnerTiming
@@ -24,7 +25,7 @@ def own_name() -> str:
 
 
 class OwnJournals:
-    """Call ready() before open(), and aclose() at the end. `new_name` names a member."""
+    """Call ready() before open(), and aclose() at the end. `new_name` names a member; `clock` gives seconds."""
 
     def __init__(
         self,
@@ -34,8 +35,10 @@ class OwnJournals:
         dlq_partitions: int,
         takeover_timeout: float,
         new_name: Callable[[], str] = own_name,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.new_name = new_name
+        self._clock = clock
         self._connector = connector
         self._stream = stream
         self._dlq_partitions = dlq_partitions
@@ -67,6 +70,7 @@ class OwnJournals:
             handled_types=handled_types,
             access=self._access,
             timing=self._timing,
+            clock=self._clock,
         )
 
     async def aclose(self) -> None:

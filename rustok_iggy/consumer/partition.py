@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator
 from typing import Any
 
-import structlog
-
 from rustok_iggy.consumer import partition_health
 from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.delivery import Delivery, NotRun
@@ -26,9 +24,9 @@ from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.dead_letters.overtaken import OvertakenError
 from rustok_iggy.dead_letters.records import Source
 from rustok_iggy.errors import CommitError, OffsetOutOfRangeError
-from rustok_iggy_connector import ConnectorError, Position
+from rustok_iggy_connector import ConnectorError, Position, get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class PartitionConsumer:

@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-import structlog
-
 from rustok_iggy.consumer.context import Redrive
 from rustok_iggy.consumer.delivery import Delivery, NotRun, Redriving
 from rustok_iggy.consumer.letter_records import failure_of
@@ -35,8 +33,9 @@ from rustok_iggy.dead_letters.records import (
 from rustok_iggy.dead_letters.redrive_plan import RedriveLane, is_aborted, plan_redrive
 from rustok_iggy.dead_letters.snapshot import FoldedLetter
 from rustok_iggy.errors import ConsumerError, DeadLetterError
+from rustok_iggy_connector import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 MAX_LANES = 64
 """Tenants whose letters are on their way side by side: several times the handlers that run, so that a slot never waits

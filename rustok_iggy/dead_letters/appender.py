@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from rustok_iggy.dead_letters.append_queue import AppendQueue, Part, Pen, message_bytes, parts_of
 from rustok_iggy.dead_letters.overtaken import OvertakenError
 from rustok_iggy.errors import DeadLetterError, TransportClosedError
@@ -24,9 +22,10 @@ from rustok_iggy_connector import (
     LimitExceededError,
     OutgoingMessage,
     PublishBatch,
+    get_logger,
 )
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 MAX_QUEUED_RECORDS = 10_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-import structlog
-
 from rustok_iggy.dead_letters.access import JournalAccess, OwnerTiming
 from rustok_iggy.dead_letters.append_queue import Pen
 from rustok_iggy.dead_letters.appender import FIRST_RETRY_DELAY, LONGEST_RETRY_DELAY
@@ -39,9 +37,9 @@ from rustok_iggy.dead_letters.records import (
 from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter, encode_snapshot
 from rustok_iggy.dead_letters.stored_start import JournalPlace, Kept, keep
 from rustok_iggy.errors import DeadLetterError, TransportClosedError
-from rustok_iggy_connector import ConnectorClosedError, ConnectorError, OutgoingMessage
+from rustok_iggy_connector import ConnectorClosedError, ConnectorError, OutgoingMessage, get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 TAKEOVER_POLL_INTERVAL = 0.05
 _T = TypeVar("_T")

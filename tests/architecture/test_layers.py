@@ -22,6 +22,7 @@ ALLOWED_IMPORTS = {
 # third party -> the one room that may import it
 OWNERS = {
     "apache_iggy": f"{CONNECTOR}._sdk",
+    "structlog": f"{CONNECTOR}.logging",
     "tenacity": f"{CONNECTOR}.retry",
     "prometheus_client": f"{TRANSPORT}.metrics",
     "opentelemetry": f"{TRANSPORT}.tracing",
