@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("rustok_iggy_connector", "rustok_iggy")
+PACKAGES = ("rustok_iggy_connector", "rustok_iggy", "rustok_iggy_pytest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def words(text: str) -> frozenset[str]:
 
 @cache
 def modules() -> tuple[Module, ...]:
-    """Every module of both packages."""
+    """Every module of all packages."""
     return tuple(module_at(path) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
 
 
