@@ -18,7 +18,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## the history of a git repository through the embedded server (REPO=/path for another one)
-	$(BIN)/python examples/commit_stream.py $(if $(REPO),"$(REPO)")
+	$(BIN)/python -m examples.commit_stream $(if $(REPO),"$(REPO)")
 
 test: lint types unit wheel  ## everything: lint, types, tests, and the built wheel in a fresh environment
 

@@ -1,183 +1,68 @@
 """Turn the history of git repositories into a stream of events, consume it in a group, and check every number.
 
-    python examples/commit_stream.py [REPOSITORY…]        default: the repository this file is in
+    python -m examples.commit_stream [REPOSITORY…]        default: the repository this file is in
 
 One event per changed file of each commit, in commit order; the tenant is the top-level folder. A consumer group builds
-totals per tenant. Then git is asked again, by another of its commands, and every total and every tenant's order must
-agree. Merges have no changes of their own here, and a rename is a removal and an addition: what git counts with
---no-merges --no-renames. Exit status: 0 when all agrees, 1 when something differs, 2 when it could not be done.
+totals per tenant, with a handler that cannot take binary files: their tenants are parked, the others go on. Then the
+handler is mended, the dead letters are redriven, and git is asked again, by another of its commands: every total and
+every tenant's order must agree, and the replay of one tenant must give the same once more. Merges have no changes of
+their own here, and a rename is a removal and an addition: what git counts with --no-merges --no-renames. Exit status:
+0 when all agrees, 1 when something differs, 2 when it could not be done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
-import msgspec
+from examples.git_history import (
+    FileChanged,
+    HistoryError,
+    Repository,
+    Tally,
+    Totals,
+    catalog,
+    changes,
+    gits_own_totals,
+    repositories_of,
+    tenant_of,
+)
+from rustok_iggy import (
+    EVERYTHING,
+    DeliveryContext,
+    EventEnvelope,
+    IggyConfig,
+    IggyTransport,
+    ParkTenant,
+    Retry,
+    RustokIggyError,
+)
 
-from rustok_iggy import DeliveryContext, EventCatalog, EventEnvelope, IggyConfig, IggyTransport, RustokIggyError
-
+GROUP = "totals"
 BATCH = 1000
 """Events published together; more would only wait for one another."""
-ROOT_FILES = "(files at the top)"
 SHOWN_TENANTS = 20
 STALLED_AFTER = 60.0
 """Seconds without a single handled event after which the run gives up."""
-
-catalog = EventCatalog("commits")
-
-
-@catalog.event("file.changed")
-class FileChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """One file in one commit. `commit` counts the repository's commits from 0; a binary file has no line counts."""
-
-    folder: str
-    path: str
-    commit: int
-    added: int | None
-    removed: int | None
+FULL_AFTER = 5.0
+"""Seconds without one after which parked tenants have as many dead letters as they may, and hold up their partition."""
+REDRIVE_TIMEOUT = 600.0
 
 
-@dataclass
-class Tally:
-    """What happened in one folder; `order` has the commit and path of each change, as they came."""
-
-    files: int = 0
-    binary: int = 0
-    added: int = 0
-    removed: int = 0
-    order: list[tuple[int, str]] = field(default_factory=list, repr=False)
-
-    def count(self, commit: int, path: str, added: int | None, removed: int | None) -> None:
-        self.files += 1
-        self.order.append((commit, path))
-        if added is None or removed is None:
-            self.binary += 1
-        else:
-            self.added += added
-            self.removed += removed
-
-    @property
-    def numbers(self) -> tuple[int, int, int, int]:
-        return self.files, self.binary, self.added, self.removed
-
-
-class Totals(dict[str, Tally]):
-    """Folder → tally."""
-
-    def count(self, folder: str, commit: int, path: str, added: int | None, removed: int | None) -> None:
-        self.setdefault(folder, Tally()).count(commit, path, added, removed)
-
-    @property
-    def files(self) -> int:
-        return sum(tally.files for tally in self.values())
-
-
-class HistoryError(Exception):
-    """A repository has no history to read."""
-
-
-# What the user's own configuration must not change.
-GIT = ("git", "-c", "log.showRoot=true", "-c", "log.showSignature=false", "-c", "diff.external=")
-HAS_COMMITS = ("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-DIFF = ("--no-renames", "--numstat", "-z", "--no-ext-diff", "--no-textconv")
-
-
-@dataclass(frozen=True)
-class Repository:
-    """One to read; `name` tells it from the others."""
-
-    path: Path
-    name: str
-
-
-async def changes(repository: Repository) -> AsyncIterator[FileChanged]:
-    """The changes as `git log` tells them, oldest commit first."""
-    git = await asyncio.create_subprocess_exec(
-        *GIT, "log", "--reverse", "--no-merges", "--format=%x02%H", *DIFF, cwd=repository.path, stdout=subprocess.PIPE
-    )
-    output = git.stdout
-    if output is None:
-        raise HistoryError("git log has no output to read")
-    commit = -1
-    while token := (await _next_token(output)).lstrip(b"\n"):
-        if token.startswith(b"\x02"):
-            commit += 1
-            continue
-        added, removed, path = token.split(b"\t", 2)
-        yield FileChanged(
-            folder=folder_of(repository.name, path),
-            path=_text(path),
-            commit=commit,
-            added=_lines(added),
-            removed=_lines(removed),
-        )
-    if await git.wait():
-        raise HistoryError(f"git log failed in {repository.path}")
-
-
-async def _next_token(output: asyncio.StreamReader) -> bytes:
-    """Up to the next NUL; empty at the end."""
-    try:
-        return (await output.readuntil(b"\0"))[:-1]
-    except asyncio.IncompleteReadError as end:
-        return end.partial
-
-
-def gits_own_totals(repository: Repository) -> Totals:
-    """The same history by other commands: git rev-list for the order, git diff-tree for the numbers."""
-    listed = subprocess.run(
-        [*GIT, "rev-list", "--reverse", "--no-merges", "HEAD"], cwd=repository.path, stdout=subprocess.PIPE, check=True
-    ).stdout
-    numbers = subprocess.run(
-        [*GIT, "diff-tree", "--stdin", "--root", "-r", *DIFF],
-        cwd=repository.path,
-        input=listed,
-        stdout=subprocess.PIPE,
-        check=True,
-    ).stdout
-    order = {commit: index for index, commit in enumerate(listed.split())}
-    totals = Totals()
-    commit = -1
-    for record in numbers.split(b"\0"):
-        if record in order:
-            commit = order[record]
-        elif record:
-            added, removed, path = record.split(b"\t", 2)
-            totals.count(folder_of(repository.name, path), commit, _text(path), _lines(added), _lines(removed))
-    return totals
-
-
-def folder_of(repository: str, path: bytes) -> str:
-    top, separator, _ = path.partition(b"/")
-    return f"{repository}/{_text(top) if separator else ROOT_FILES}"
-
-
-def tenant_of(folder: str) -> UUID:
-    return uuid5(NAMESPACE_URL, f"git:{folder}")
-
-
-def _lines(number: bytes) -> int | None:
-    return None if number == b"-" else int(number)
-
-
-def _text(path: bytes) -> str:
-    """A path as text that a terminal takes, whatever bytes it has; two paths never become one."""
-    text = path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+class BinaryFileError(Exception):
+    """The handler has no idea how many lines a binary file has."""
 
 
 class Consumer:
     """Builds the totals from what the group is handed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_binary: bool = False) -> None:
+        self.takes_binary = takes_binary
         self.totals = Totals()
         self.handled = 0
         self.strangers = 0
@@ -185,6 +70,8 @@ class Consumer:
 
     async def handle(self, envelope: EventEnvelope, context: DeliveryContext) -> None:
         event = envelope.event
+        if event.added is None and not self.takes_binary:
+            raise BinaryFileError(event.path)
         self.handled += 1
         self.strangers += envelope.tenant_id != tenant_of(event.folder)
         self.totals.count(event.folder, event.commit, event.path, event.added, event.removed)
@@ -227,32 +114,71 @@ async def publish(transport: IggyTransport, repositories: Iterable[Repository], 
 class Progress:
     """One line on a terminal that is written over; nothing elsewhere."""
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer, transport: IggyTransport) -> None:
         self._consumer = consumer
+        self._transport = transport
         self._published = 0
         self._shown = sys.stderr.isatty()
+
+    @property
+    def letters(self) -> int:
+        """Dead letters written so far."""
+        return self._transport.statistics().consuming.letters
 
     def show(self, *, published: int | None = None) -> None:
         if published is not None:
             self._published = published
         if self._shown:
-            print(f"\r{self._published:>10,} published {self._consumer.handled:>10,} handled", end="", file=sys.stderr)
+            line = (
+                f"{self._published:>10,} published {self._consumer.handled:>10,} handled {self.letters:>9,} put aside"
+            )
+            print(f"\r{line}", end="", file=sys.stderr)
 
     def end(self) -> None:
         if self._shown:
             print(file=sys.stderr)
 
 
-async def settled(consumer: Consumer, published: int, progress: Progress) -> None:
-    """Return when everything published was handled. Raises TimeoutError when nothing moves any more."""
-    seen, since = consumer.handled, time.monotonic()
-    while consumer.handled < published:
+async def settled(consumer: Consumer, published: int, progress: Progress) -> bool:
+    """Return when everything published was handled or put aside; False when no more can be put aside.
+
+    Raises TimeoutError when nothing moves any more.
+    """
+    seen, since = (-1, -1), time.monotonic()
+    while (now := (consumer.handled, progress.letters))[0] + (0 if consumer.takes_binary else now[1]) < published:
         await asyncio.sleep(0.02)
         progress.show()
-        if consumer.handled != seen:
-            seen, since = consumer.handled, time.monotonic()
+        if now != seen:
+            seen, since = now, time.monotonic()
+        elif progress.letters and not consumer.takes_binary and time.monotonic() - since > FULL_AFTER:
+            return False
         elif time.monotonic() - since > STALLED_AFTER:
-            raise TimeoutError(f"{seen} of {published} events handled, and none for {STALLED_AFTER:.0f} s")
+            raise TimeoutError(f"{now[0]} of {published} events handled, and none for {STALLED_AFTER:.0f} s")
+    return True
+
+
+@dataclass(frozen=True)
+class PutAside:
+    """How things were when everything had been tried: what waits as dead letters, and what was handled by then."""
+
+    letters: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Error type → letters of events that failed with it, and of those behind them."""
+    parked: int = 0
+    handled: Mapping[str, int] = field(default_factory=dict)
+    """Folder → events handled."""
+    redriven: int = 0
+    seconds: float = 0.0
+    """Those that the redrive took."""
+    is_complete: bool = True
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One tenant's history, run once more from the log."""
+
+    folder: str
+    tally: Tally
 
 
 @dataclass(frozen=True)
@@ -262,23 +188,65 @@ class Run:
     consumer: Consumer
     published: Published
     seconds: float
+    put_aside: PutAside
+    replayed: Replayed | None
     lag: Mapping[int, int]
 
 
 async def run(config: IggyConfig, repositories: list[Repository]) -> Run:
-    """Publish and consume at the same time, then wait until the group has committed everything."""
+    """Publish and consume at the same time; mend the handler, redrive; then run one tenant's history again."""
     consumer = Consumer()
-    progress = Progress(consumer)
     async with IggyTransport(config, catalog=catalog) as transport:
-        transport.subscribe(group="totals", event_types=[FileChanged])(consumer.handle)
+        progress = Progress(consumer, transport)
+        cannot_be_helped = Retry(fatal=(BinaryFileError,))
+        transport.subscribe(group=GROUP, event_types=[FileChanged], on_failure=ParkTenant(retry=cannot_be_helped))(
+            consumer.handle
+        )
         began = time.perf_counter()
         async with transport.consuming():
             published = await publish(transport, repositories, progress)
-            await settled(consumer, published.events, progress)
+            is_complete = await settled(consumer, published.events, progress)
             seconds = time.perf_counter() - began
+            put_aside = await mend_and_redrive(transport, consumer, is_complete=is_complete)
+            await settled(consumer, published.events, progress)
         progress.end()
-        lag = await transport.lag(group="totals", topic="domain")
-    return Run(consumer, published, seconds, lag)
+        lag = await transport.lag(group=GROUP, topic="domain")
+        replayed = await replay(transport, consumer.totals)
+    return Run(consumer, published, seconds, put_aside, replayed, lag)
+
+
+async def mend_and_redrive(transport: IggyTransport, consumer: Consumer, *, is_complete: bool) -> PutAside:
+    """Look at what was put aside, let the handler take binary files, and run the dead letters again."""
+    handled = {folder: tally.files for folder, tally in consumer.totals.items()}
+    consumer.takes_binary = True
+    if not transport.statistics().consuming.letters:
+        return PutAside(handled=handled)
+    manager, began = transport.dead_letters, time.perf_counter()
+    found = await manager.stats(group=GROUP)
+    request = await manager.redrive(EVERYTHING, group=GROUP, by="the demo", reason="the handler takes binary files now")
+    result = await manager.wait(request, timeout=REDRIVE_TIMEOUT)
+    return PutAside(
+        letters=found.letters,
+        failures={
+            found.error_types[kind].rpartition(".")[2]: each.letters for kind, each in found.fingerprints.items()
+        },
+        parked=found.parked_tenants,
+        handled=handled,
+        redriven=result.handled,
+        seconds=time.perf_counter() - began,
+        is_complete=is_complete,
+    )
+
+
+async def replay(transport: IggyTransport, totals: Totals) -> Replayed | None:
+    """Hand the history of one tenant to a fresh consumer: one that was parked, if there is any."""
+    if not totals:
+        return None
+    folder = max(totals, key=lambda name: (totals[name].binary > 0, totals[name].files))
+    again = Consumer(takes_binary=True)
+    plan = await transport.plan_replay(tenants=[tenant_of(folder)])
+    await transport.run_replay(plan, again.handle)
+    return Replayed(folder, again.totals.get(folder, Tally()))
 
 
 def differences(expected: Totals, outcome: Run) -> Iterator[str]:
@@ -292,14 +260,27 @@ def differences(expected: Totals, outcome: Run) -> Iterator[str]:
         if behind:
             yield f"partition {partition} has a lag of {behind}"
     for folder in sorted(expected.keys() | totals.keys()):
-        theirs, ours = expected.get(folder, Tally()), totals.get(folder, Tally())
-        if theirs.numbers != ours.numbers:
-            yield f"{folder}: git says {theirs.numbers}, the stream {ours.numbers} (files, binary, added, removed)"
-        elif theirs.order != ours.order:
-            at = next(
-                index for index, pair in enumerate(zip(theirs.order, ours.order, strict=True)) if len({*pair}) > 1
-            )
-            yield f"{folder}: event {at} should be {theirs.order[at]} (commit, path), but {ours.order[at]} came"
+        yield from _compared(folder, expected.get(folder, Tally()), totals.get(folder, Tally()))
+        if folder in expected and outcome.put_aside.is_complete:
+            yield from _held_back(folder, expected[folder], outcome.put_aside.handled.get(folder, 0))
+    if outcome.replayed is not None:
+        folder = outcome.replayed.folder
+        yield from _compared(f"{folder}, replayed", expected.get(folder, Tally()), outcome.replayed.tally)
+
+
+def _compared(folder: str, theirs: Tally, ours: Tally) -> Iterator[str]:
+    if theirs.numbers != ours.numbers:
+        yield f"{folder}: git says {theirs.numbers}, the stream {ours.numbers} (files, binary, added, removed)"
+    elif theirs.order != ours.order:
+        at = next(index for index, pair in enumerate(zip(theirs.order, ours.order, strict=True)) if len({*pair}) > 1)
+        yield f"{folder}: event {at} should be {theirs.order[at]} (commit, path), but {ours.order[at]} came"
+
+
+def _held_back(folder: str, expected: Tally, handled: int) -> Iterator[str]:
+    """A tenant stands exactly before its first binary file; without one it was finished before anything was mended."""
+    until = expected.files if expected.first_binary is None else expected.first_binary
+    if handled != until:
+        yield f"{folder}: {handled} events were handled before the redrive, not {until}"
 
 
 def table(totals: Totals) -> Iterator[str]:
@@ -327,17 +308,22 @@ def report(outcome: Run) -> Iterator[str]:
         f"read from git, published and handled at {events / max(outcome.seconds, 1e-9):,.0f}/s, "
         f"in {outcome.seconds:.1f} s; lag {sum(outcome.lag.values())}"
     )
+    yield from _told(outcome.put_aside, tenants=len(outcome.consumer.totals))
+    if outcome.replayed is not None:
+        yield f"replayed {outcome.replayed.folder}: {outcome.replayed.tally.files:,} events, in the same order"
 
 
-def repositories_of(arguments: list[str]) -> list[Repository]:
-    """The repositories to read. Raises HistoryError for one without a commit."""
-    paths = [Path(argument).resolve() for argument in arguments or [str(Path(__file__).parent.parent)]]
-    paths = list(dict.fromkeys(paths))
-    for path in paths:
-        if not path.is_dir() or subprocess.call([*GIT, *HAS_COMMITS], cwd=path, stdout=subprocess.DEVNULL):
-            raise HistoryError(f"{path} is not a git repository with at least one commit")
-    short = len({path.name for path in paths}) == len(paths)
-    return [Repository(path, path.name if short else str(path)) for path in paths]
+def _told(put_aside: PutAside, *, tenants: int) -> Iterator[str]:
+    if not put_aside.letters:
+        yield "no binary files here: nothing was put aside"
+        return
+    kinds = ", ".join(f"{error} {count:,}" for error, count in put_aside.failures.items())
+    yield (
+        f"put aside while the handler could not take binary files: {put_aside.letters:,} dead letters ({kinds}),"
+        f" {put_aside.parked} of {tenants} tenants parked"
+        + ("" if put_aside.is_complete else ", more than may be parked: the rest waited in the topic")
+    )
+    yield f"mended and redriven: {put_aside.redriven:,} events, in order, in {put_aside.seconds:.1f} s"
 
 
 def main(arguments: list[str]) -> int:

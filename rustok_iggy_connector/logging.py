@@ -15,6 +15,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 FOR_LOGGING = ("exc_info", "stack_info")
 """Keywords that the standard library takes itself."""
+CALLERS_FRAME = 4
+"""How far above the standard library's logger the line stands that logs: three frames of structlog lie between."""
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -35,4 +37,4 @@ def _to_record(_: WrappedLogger, __: str, facts: EventDict) -> tuple[tuple[str, 
     keywords = {name: facts.pop(name) for name in FOR_LOGGING if name in facts}
     message = " ".join((str(event), *(f"{name}={value}" for name, value in facts.items())))
     # As an argument, so that a % in a value is no placeholder.
-    return ("%s", message), {**keywords, "extra": {"event": event, "facts": dict(facts)}}
+    return ("%s", message), {**keywords, "stacklevel": CALLERS_FRAME, "extra": {"event": event, "facts": dict(facts)}}

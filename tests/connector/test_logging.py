@@ -20,6 +20,7 @@ def test_a_record_has_a_readable_message_and_its_facts(caplog: pytest.LogCapture
     (record,) = caplog.records
     assert record.getMessage() == "something_happened group=billing share=50 %s"
     assert (record.name, record.levelname, event_of(record)) == (__name__, "WARNING", "something_happened")
+    assert record.pathname == __file__
     assert facts_of(record) == {"group": "billing", "share": "50 %s"}
 
 

@@ -10,6 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+
+from rustok_iggy import DeadLetter
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "commit_stream.py"
 SERVER = os.environ.get("RUSTOK_IGGY_SERVER")
@@ -90,6 +93,10 @@ def test_it_agrees_with_git(demo: ModuleType, repository: Repository, capfd: pyt
     output = capfd.readouterr().out
     assert "reconciled: every total and every tenant's order is git's" in output
     assert "lag 0" in output
+    assert "dead letters (BinaryFileError" in output
+    assert "1 of 4 tenants parked" in output
+    assert "mended and redriven: " in output
+    assert "replayed history/app: 36 events, in the same order" in output
     totals = demo.gits_own_totals(demo.Repository(repository.path, "history"))
     assert totals["history/app"].binary == 2
     assert totals["history/app"].files == 36
@@ -145,10 +152,10 @@ def planted(demo: ModuleType, change: str) -> Any:
         # Two changes of one tenant, from different commits.
         first, second = [index for index, event in enumerate(everything) if event.path == "app/counter"][:2]
         if change == "a line more":
-            everything[first] = demo.msgspec.structs.replace(everything[first], added=2)
+            everything[first] = replace(everything[first], added=2)
         elif change == "a binary file as text":
             binary = next(index for index, event in enumerate(everything) if event.added is None)
-            everything[binary] = demo.msgspec.structs.replace(everything[binary], added=0, removed=0)
+            everything[binary] = replace(everything[binary], added=0, removed=0)
         elif change == "one lost":
             del everything[first]
         elif change == "one twice":
@@ -202,3 +209,13 @@ def test_an_event_that_is_not_handled_is_noticed(
     monkeypatch.setattr(demo.Consumer, "handle", forgetful)
     assert demo.main([str(repository.path)]) == 1
     assert "DIFFERS: " in capfd.readouterr().out
+
+
+def test_a_tenant_that_is_not_held_back_is_noticed(
+    demo: ModuleType, repository: Repository, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "ParkTenant", DeadLetter)
+    assert demo.main([str(repository.path)]) == 1
+    output = capfd.readouterr().out
+    assert "DIFFERS: history/app: event " in output
+    assert "events were handled before the redrive, not " in output
