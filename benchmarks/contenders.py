@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
+import apache_iggy
 import msgspec
 from apache_iggy import (
     AutoLogin,
-    Consumer,
     IggyClient,
     Partitioning,
     PollingStrategy,
@@ -25,6 +26,10 @@ from benchmarks.measure import Call, Round, in_turn, side_by_side
 from rustok_iggy import EventEnvelope, IggyTransport, JsonSerializer
 from rustok_iggy.events import OrderPlaced
 from rustok_iggy_connector import MessageSubscriber
+from rustok_iggy_connector.data_directory import DataDirectory
+from rustok_iggy_connector.wire.codes import Command
+from rustok_iggy_connector.wire.commands.offsets import StoreOffset
+from rustok_iggy_connector.wire.primitives import Consumer, ConsumerKind
 
 STREAM = "benchmarks"
 TOPIC = "raw"
@@ -58,6 +63,16 @@ class _OrderEnvelope(Struct):
     actor_id: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    stream: str
+    topic: str
+    partition_id: int
+
+
+FILLED_BY_RAW = Place(stream=STREAM, topic=TOPIC, partition_id=PARTITION)
+
+
 class RawClient:
     """The published wheel, used as its documentation shows: bytes in, bytes out."""
 
@@ -72,6 +87,15 @@ class RawClient:
         )
         self._payload = JsonSerializer().encode(envelope(TENANTS[0]))
         self._decoder = msgspec.json.Decoder(_OrderEnvelope)
+
+    @classmethod
+    def of_embedded(cls, data_dir: str) -> RawClient:
+        """Of the server that runs on a data directory."""
+        directory = DataDirectory(data_dir)
+        credentials, address = directory.credentials(), directory.address()
+        assert credentials is not None, "a running server has credentials"
+        assert address is not None, "a running server has an address"
+        return cls(address=address, username=credentials.username, password=credentials.password)
 
     @property
     def payload_bytes(self) -> int:
@@ -94,6 +118,21 @@ class RawClient:
         """As `poll`, and each payload decoded by hand."""
         return await in_turn([partial(self._poll_and_decode, number * batch, batch) for number in range(calls)])
 
+    async def poll_decoded(self, at: Place, *, offset: int, count: int) -> list[_OrderEnvelope]:
+        """Poll and decode by hand."""
+        return [self._decoder.decode(message.payload()) for message in await self._polled(offset, count, at)]
+
+    async def commit(self, at: Place, *, consumer: str, offset: int) -> None:
+        """Store an offset; the client has no call of its own for it."""
+        request = StoreOffset(
+            consumer=Consumer(ConsumerKind.SINGLE, consumer),
+            stream=at.stream,
+            topic=at.topic,
+            partition_id=at.partition_id,
+            offset=offset,
+        )
+        await self._client.send_binary_request(Command.STORE_OFFSET, request.encode())
+
     async def _send(self, count: int) -> int:
         messages = [SendMessage(self._payload) for _ in range(count)]
         await self._client.send_messages(STREAM, TOPIC, Partitioning.partition_id(PARTITION), messages)
@@ -105,15 +144,15 @@ class RawClient:
     async def _poll_and_decode(self, offset: int, count: int) -> int:
         return len([self._decoder.decode(message.payload()) for message in await self._polled(offset, count)])
 
-    async def _polled(self, offset: int, count: int) -> list[ReceiveMessage]:
+    async def _polled(self, offset: int, count: int, at: Place = FILLED_BY_RAW) -> list[ReceiveMessage]:
         return await self._client.poll_messages(
-            STREAM,
-            TOPIC,
-            consumer=Consumer.Single(1),
+            at.stream,
+            at.topic,
+            consumer=apache_iggy.Consumer.Single(1),
             polling_strategy=PollingStrategy.Offset(offset),
             count=count,
             auto_commit=False,
-            partition_id=PARTITION,
+            partition_id=at.partition_id,
         )
 
 

@@ -17,7 +17,7 @@ Call = Callable[[], Awaitable[int]]
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What one round took: `latencies` in seconds, one a call."""
+    """What one round took: `latencies` in seconds, one a call; none where there are no calls."""
 
     messages: int
     seconds: float
@@ -40,8 +40,8 @@ class Series:
         return statistics.median(each.rate for each in self.rounds)
 
     def latency(self, percentile: int) -> float:
-        """Seconds a call took, over all rounds."""
-        calls = sorted(latency for each in self.rounds for latency in each.latencies)
+        """Seconds a call took, over all rounds; 0 where there are no calls."""
+        calls = sorted(latency for each in self.rounds for latency in each.latencies) or [0.0]
         return calls[min(len(calls) - 1, len(calls) * percentile // 100)]
 
 

@@ -8,13 +8,35 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.run import EngineReport, Result
+from benchmarks.paced import EVENTS_PER_SECOND, Paced
+from benchmarks.run import PACED_AIM, EngineReport, Result
 
 
 def table(report: EngineReport) -> str:
     head = f"{'':24} {'raw/s':>12} {'ours/s':>12} {'ratio':>7} {'aim':>6} {'p50 µs':>9} {'p99 µs':>9}"
     lines = [f"{report.engine} {report.version}, events of {report.payload_bytes} bytes", head]
-    return "\n".join([*lines, *(line(report, result) for result in report.results)])
+    paced = f"{EVENTS_PER_SECOND} events a second, from publish to handler"
+    return "\n".join(
+        [
+            *lines,
+            *(line(report, result) for result in report.results),
+            f"{paced:50} {'p50 µs':>9} {'p99 µs':>9} {'of a core':>9}",
+            *(paced_line(name, each) for name, each in report.paced.items()),
+        ]
+    )
+
+
+def paced_line(name: str, found: Paced) -> str:
+    missed = [
+        text
+        for text, failed in (
+            (f"p50 above {PACED_AIM.p50 * 1e6:.0f} µs", found.p50 > PACED_AIM.p50),
+            (f"above {PACED_AIM.core:.0%} of a core", found.core > PACED_AIM.core),
+        )
+        if failed and name == "engine"
+    ]
+    note = f"  ← {', '.join(missed)}" if missed else ""
+    return f"{name:50} {found.p50 * 1e6:9,.0f} {found.p99 * 1e6:9,.0f} {found.core:9.0%}{note}"
 
 
 def line(report: EngineReport, result: Result) -> str:
@@ -23,6 +45,7 @@ def line(report: EngineReport, result: Result) -> str:
         text
         for text, failed in (
             (f"ratio below {aim}", result.row.aim is not None and result.ratio < result.row.aim),
+            (f"ours below {result.row.ours_aim or 0:,.0f}/s", result.ours.rate < (result.row.ours_aim or 0)),
             (f"raw below {result.row.raw_aim or 0:,.0f}/s", report.engine == "local" and below_raw_aim(result)),
         )
         if failed
@@ -55,6 +78,7 @@ def as_values(report: EngineReport) -> dict[str, object]:
                 "baseline": result.row.baseline,
                 "ratio": round(result.ratio, 3),
                 "aim": result.row.aim,
+                "ours_aim": result.row.ours_aim,
                 **{
                     f"{who}_{what}": value
                     for who, series in (("raw", result.raw), ("ours", result.ours))
@@ -68,6 +92,15 @@ def as_values(report: EngineReport) -> dict[str, object]:
             }
             for result in report.results
         ],
+        "paced": {
+            name: {
+                "events_per_second": EVENTS_PER_SECOND,
+                "p50_us": round(found.p50 * 1e6, 1),
+                "p99_us": round(found.p99 * 1e6, 1),
+                "of_a_core": round(found.core, 3),
+            }
+            for name, found in report.paced.items()
+        },
     }
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.consumers import ConsumedTopic
 from benchmarks.contenders import STREAM, TOPIC, RawClient, Reader, TypedPublisher
 from benchmarks.measure import Round, Series, compare
+from benchmarks.paced import CONTENDERS, EVENTS_PER_SECOND, Paced, measure_paced
 from rustok_iggy import IggyConfig, IggyTransport
 from rustok_iggy_connector import (
     ConnectorConfig,
@@ -19,7 +21,6 @@ from rustok_iggy_connector import (
     TopicSpec,
     open_connector,
 )
-from rustok_iggy_connector.data_directory import DataDirectory
 
 POLL_BATCH = 1000
 BATCHES = (10, 100, 1000)
@@ -30,12 +31,16 @@ Play = Callable[[], Awaitable[Round]]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the report. `aim` is the ratio to reach, `raw_aim` the raw client's rate on the local server."""
+    """One line of the report.
+
+    `aim` is the ratio to reach, `raw_aim` the raw client's rate on the local server, `ours_aim` our own rate anywhere.
+    """
 
     name: str
     baseline: str
     aim: float | None = None
     raw_aim: float | None = None
+    ours_aim: float | None = None
 
 
 # Aims for ratios and rates; where a row has none, the number is for information.
@@ -48,7 +53,13 @@ ROWS = {
     "1000": Row(name="publish batches of 1000", baseline="raw, batches of 1000", aim=0.4, raw_aim=100_000),
     "poll": Row(name="poll 1000", baseline="raw, poll 1000", raw_aim=500_000),
     "decode": Row(name="poll 1000 and decode", baseline="raw, poll 1000, decoded by hand", aim=0.5),
+    "consume": Row(name="consume, 1 tenant", baseline="raw, loop by hand", aim=0.5, ours_aim=150_000),
+    "consume raw 1000": Row(name="consume, 1000 tenants", baseline="raw, loop by hand", aim=0.4),
+    "consume 1000": Row(name="1000 tenants beside 1", baseline="engine, 1 tenant", aim=0.8),
+    "parked": Row(name="one of 100 parked", baseline="engine, none of 100 parked, the other 99", aim=0.95),
 }
+PACED_AIM = Paced(p50=0.001, p99=0.005, core=0.2)
+"""From publish to handler at 500 events a second. The 99th percentile is for information."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +81,7 @@ class EngineReport:
     version: str
     payload_bytes: int
     results: tuple[Result, ...]
+    paced: dict[str, Paced]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,24 +112,27 @@ async def measure_engine(
         await connector.admin.create_topic(stream=STREAM, spec=TopicSpec(name=TOPIC, partitions=1))
         async with contenders(connector, embedded) as those:
             results = []
-            for key, (baseline, contender) in plays(those, effort).items():
+            compared = plays(those, effort) | await consuming(those.raw, embedded, effort)
+            for key, (baseline, contender) in compared.items():
                 progress(ROWS[key].name)
                 raw, ours = await compare(baseline, contender, rounds=effort.rounds)
                 results.append(Result(row=ROWS[key], raw=raw, ours=ours))
+        progress(f"{EVENTS_PER_SECOND} events a second")
+        events = effort.calls(EVENTS_PER_SECOND * 4)
+        paced = {name: await measure_paced(name, data_dir=str(data_dir), events=events) for name in CONTENDERS}
         return EngineReport(
             engine=connector.server.engine,
             version=connector.server.version,
             payload_bytes=those.raw.payload_bytes,
             results=tuple(results),
+            paced=paced,
         )
 
 
 @asynccontextmanager
 async def contenders(connector: IggyConnector, embedded: EmbeddedConnectorConfig) -> AsyncIterator[Contenders]:
     """Both on the one server that `connector` started; the transport attaches to it."""
-    credentials = DataDirectory(embedded.data_dir).credentials()
-    assert credentials is not None, "a running server has credentials"
-    raw = RawClient(address=connector.server.address, username=credentials.username, password=credentials.password)
+    raw = RawClient.of_embedded(embedded.data_dir)
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(IggyTransport(IggyConfig(embedded=embedded)))
         await raw.connect()
@@ -149,3 +164,21 @@ def plays(those: Contenders, effort: Effort) -> dict[str, tuple[Play, Play]]:
     decoded = partial(raw.poll_and_decode, calls=effort.calls(40), batch=POLL_BATCH)
     rows["decode"] = (decoded, partial(reader.poll_and_decode, calls=effort.calls(40), batch=POLL_BATCH))
     return rows
+
+
+async def consuming(raw: RawClient, embedded: EmbeddedConnectorConfig, effort: Effort) -> dict[str, tuple[Play, Play]]:
+    """As plays(), for the delivery engine: each topic is filled once and read by every round."""
+    events = effort.calls(40) * 1000
+    topics = {
+        tenants: ConsumedTopic(embedded, stream=f"consumed-{tenants}", tenants=tenants, events=events)
+        for tenants in (1, 100, 1000)
+    }
+    for topic in topics.values():
+        await topic.fill()
+    one, hundred, thousand = topics.values()
+    return {
+        "consume": (partial(one.by_hand, raw), one.by_engine),
+        "consume raw 1000": (partial(thousand.by_hand, raw), thousand.by_engine),
+        "consume 1000": (one.by_engine, thousand.by_engine),
+        "parked": (hundred.by_engine, partial(hundred.by_engine, parked=True)),
+    }

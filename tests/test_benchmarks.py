@@ -53,7 +53,7 @@ async def test_rounds_alternate_and_the_warm_up_is_left_out() -> None:
 def test_every_row_is_measured_on_the_local_server(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--engine", "local", "--rounds", "1", "--scale", "0.02"]
     done = subprocess.run(
-        [*command, "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+        [*command, "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=55, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (engine,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["engines"]
@@ -67,5 +67,11 @@ def test_every_row_is_measured_on_the_local_server(tmp_path: Path) -> None:
         "publish batches of 1000",
         "poll 1000",
         "poll 1000 and decode",
+        "consume, 1 tenant",
+        "consume, 1000 tenants",
+        "1000 tenants beside 1",
+        "one of 100 parked",
     ]
+    assert engine["paced"].keys() == {"loop", "loop-1ms", "engine"}
+    assert all(0 < each["p50_us"] <= each["p99_us"] and each["of_a_core"] > 0 for each in engine["paced"].values())
     assert all(row["raw_messages_per_second"] > 0 and row["ours_messages_per_second"] > 0 for row in engine["rows"])
