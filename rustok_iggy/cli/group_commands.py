@@ -121,9 +121,11 @@ def _reset_lines(plan: OffsetReset) -> list[Shown]:
     rows = [(change.partition_id, change.before, change.after) for change in plan.changes]
     lines: list[Shown] = [
         section(f"{plan.group} on {plan.topic}", table((">partition", ">committed now", ">committed then"), rows)),
-        marked("warning", f"{plural(plan.again, 'event')} will be handled again"),
-        marked("warning", f"{plural(plan.skipped, 'event')} will be skipped and never handled"),
     ]
+    if plan.again:
+        lines.append(marked("warning", f"{plural(plan.again, 'event')} will be handled again"))
+    if plan.skipped:
+        lines.append(marked("warning", f"{plural(plan.skipped, 'event')} will be skipped and never handled"))
     if plan.members:
         lines.append(marked("problem", f"the group has {plural(plan.members, 'member')}", "stop them first"))
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from rustok_iggy.cli.values import MOMENT, tenant
 from rustok_iggy.cli.values import moment as read_moment
 from rustok_iggy.dead_letters.letters import DeadLetterDetails, DeadLetterSummary, LetterKey
 from rustok_iggy.dead_letters.queue import PAGE_LETTERS
+from rustok_iggy.dead_letters.records import Cause
 from rustok_iggy.dead_letters.selection import LetterSelection
 from rustok_iggy.dead_letters.statistics import DeadLetterStatistics, LetterCount
 from rustok_iggy.dead_letters.survey import OnRead
@@ -110,7 +111,7 @@ async def list_letters(
     if not page.letters:
         desk.show(data, marked("ok", "no open dead letters" + ("" if selected is None else " match")))
         return
-    desk.show(data, letter_table(page.letters))
+    desk.show(data, *_by_tenant(page.letters))
     if following is not None:
         desk.note(f"there are more: --after {following}")
 
@@ -166,24 +167,29 @@ async def export(
     desk.show(data, marked("ok", f"{plural(done.letters, 'letter')}, {size(done.written_bytes)}, in {file}"))
 
 
-def letter_table(letters: tuple[DeadLetterSummary, ...]) -> Shown:
-    """Return letters as a table."""
-    columns = ("event", "type", "tenant", "cause", "error", "fingerprint", ">redrives", ">age", "letter")
+def _by_tenant(letters: Iterable[DeadLetterSummary]) -> list[Shown]:
+    """Return a table for each tenant of each group: its letters run in that order."""
+    of_tenant: dict[tuple[str, UUID | None], list[DeadLetterSummary]] = {}
+    for each in letters:
+        of_tenant.setdefault((each.key.group, each.tenant_id), []).append(each)
+    return [
+        section(f"{group}, {'tenant unknown' if owner is None else f'tenant {owner}'}", _letters(found))
+        for (group, owner), found in of_tenant.items()
+    ]
+
+
+def _letters(letters: Iterable[DeadLetterSummary]) -> Shown:
     rows = [
         (
             each.event_id,
             each.event_type,
-            each.tenant_id,
-            each.cause,
-            each.error_type,
-            each.fingerprint,
+            each.error_type if each.cause is Cause.FAILED else f"{each.cause}: {each.error_type}",
             each.redrives,
             age(each.age),
-            _place(each.key),
         )
         for each in letters
     ]
-    return table(columns, rows)
+    return table(("=event", "type", "why", ">redrives", ">age"), rows)
 
 
 def letter_data(letter: DeadLetterSummary) -> dict[str, object]:

@@ -25,8 +25,17 @@ WAIT = 60.0
 MOST_LANES = 20
 """Tenants shown before the question; --json has them all."""
 
+
+def user() -> str:
+    """Return the name of whoever runs this; a container may know none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
 OfGroup = Annotated[str, typer.Option("--group", help="Group whose letters are meant.")]
-By = Annotated[str, typer.Option("--by", default_factory=getpass.getuser, help="Who asks; kept with the request.")]
+By = Annotated[str, typer.Option("--by", default_factory=user, help="Who asks; kept with the request.")]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the end; 0: do not.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")]
 

@@ -58,11 +58,18 @@ def cell(value: object) -> Text:
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
-    """Return a table without lines. A column whose name begins with > holds numbers and stands to the right."""
+    """Return a table without lines. A column whose name begins with > holds numbers and stands to the right; one with
+    = is never cut: ids are copied.
+    """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
     for name in columns:
-        right = name.startswith(">")
-        made.add_column(name.removeprefix(">"), justify="right" if right else "left", no_wrap=right)
+        whole = name[:1] in {">", "="}
+        made.add_column(
+            name[1:] if whole else name,
+            justify="right" if name.startswith(">") else "left",
+            no_wrap=whole,
+            overflow="fold",
+        )
     for row in rows:
         made.add_row(*map(cell, row))
     return made

@@ -1,7 +1,13 @@
 """`dlq redrive` and `discard`, with an owner at work beside the command."""
 
+from typing import cast
+from uuid import UUID
+
 import pytest
 
+from rustok_iggy import DeadLetterSummary, LetterRequest, PlannedLane
+from rustok_iggy.cli.letter_requests import Canary, user
+from rustok_iggy.dead_letters.records import Action
 from tests.cli.command_line import CommandLine, Result
 from tests.cli.letters import LETTERS, Worker, write_letters
 
@@ -89,3 +95,47 @@ def test_without_waiting_the_request_is_told(lettered: CommandLine) -> None:
     result = lettered.run(*REDRIVE, "--all", "--yes", "--wait", "0", "--json")
     assert (result.code, result.json["letters"]) == (0, LETTERS)
     assert lettered.run("dlq", "stats", "--json").json["open_requests"][0]["id"] == result.json["request"]
+
+
+def planned(*partitions: int) -> LetterRequest:
+    """Two letters in each partition."""
+    letter = cast("DeadLetterSummary", None)
+    lanes = tuple(
+        PlannedLane(group="billing", topic="domain", partition_id=each, tenant_id=None, letters=(letter, letter))
+        for each in partitions
+    )
+    return LetterRequest(
+        id=UUID(int=1),
+        group="billing",
+        action=Action.REDRIVE,
+        dry_run=True,
+        lanes=lanes,
+        needs_force=(),
+        seen={},
+        positions={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("canary", "narrower"),
+    [
+        (Canary(letters=None, one_partition=False), None),
+        (Canary(letters=3, one_partition=False), {"limit": 3}),
+        (Canary(letters=4, one_partition=False), None),
+        (Canary(letters=None, one_partition=True), {"partitions": (2,)}),
+    ],
+)
+def test_a_canary_is_less_than_all(canary: Canary, narrower: object) -> None:
+    assert canary.of(planned(5, 2)) == narrower
+
+
+def test_of_one_partition_there_is_no_canary() -> None:
+    assert Canary(letters=None, one_partition=True).of(planned(2)) is None
+
+
+def test_who_asks_is_kept_also_where_nobody_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert user() == "unknown"
