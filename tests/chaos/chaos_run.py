@@ -58,24 +58,29 @@ class Report:
 
 async def run(plan: Plan, directory: Path) -> Report:
     """Run it in an empty directory, where everything is left for a person to look at."""
-    report = Report(plan=plan)
     async with running_server(plan.engine, directory / "server") as server:
-        settings = Settings(
-            seed=plan.seed,
-            stream=f"chaos-{secrets.token_hex(4)}",
-            address=server.address,
-            username=server.credentials.username,
-            password=server.credentials.password,
-            rate=plan.rate,
-            bad_share=plan.bad_share,
-        )
-        settings.save(directory)
-        async with IggyTransport(settings.config, catalog=catalog) as transport:
-            operator = Operator(transport, directory, random.Random(f"operator {plan.seed}"))
-            await _live(plan, directory, server, operator, report)
-            findings = await _look(transport, settings, directory)
-            if not server.is_ours:
-                await transport._connector.admin.delete_stream(settings.stream)
+        return await run_on(server, plan, directory)
+
+
+async def run_on(server: Server, plan: Plan, directory: Path) -> Report:
+    """Run it on a server that runs already."""
+    report = Report(plan=plan)
+    settings = Settings(
+        seed=plan.seed,
+        stream=f"chaos-{secrets.token_hex(4)}",
+        address=server.address,
+        username=server.credentials.username,
+        password=server.credentials.password,
+        rate=plan.rate,
+        bad_share=plan.bad_share,
+    )
+    settings.save(directory)
+    async with IggyTransport(settings.config, catalog=catalog) as transport:
+        operator = Operator(transport, directory, random.Random(f"operator {plan.seed}"))
+        await _live(plan, directory, server, operator, report)
+        findings = await _look(transport, settings, directory)
+        if not server.is_ours:
+            await transport._connector.admin.delete_stream(settings.stream)
     report.numbers |= findings.numbers
     report.violations += findings.violations
     return report
@@ -103,6 +108,8 @@ async def _live(plan: Plan, directory: Path, server: Server, operator: Operator,
         await _end(members, tasks[:-1])
     for each in (*members, publisher):
         report.violations += each.failures
+    report.numbers["processes started"] = sum(each.starts for each in (*members, publisher))
+    report.numbers["starts that failed without a server"] = sum(each.failed_starts for each in (*members, publisher))
     report.faults = {str(fault): count for fault, count in faults.counts.items()}
     report.operator = dict(operator.did)
 

@@ -3,6 +3,7 @@
 - Every confirmed event stands where its confirmation says, and was handled, or discarded by an operator.
 - Per tenant the first completions, without the discarded, have the order in which the events were published.
 - An event comes again only at a new owner, and only above the offset that was committed when that owner claimed.
+- An event that is a dead letter does not run live at whoever takes over.
 - letters = open + handled + discarded, and at the end none is open.
 """
 
@@ -86,6 +87,7 @@ def check(evidence: Evidence) -> Findings:
     found.broken("order of a tenant broken", out_of_order(evidence, handled, discarded))
     found.broken("came again where it had been handled already", again_at_the_same_owner(evidence, handled))
     found.broken("came again although it was committed", again_below_the_commit(evidence))
+    found.broken("ran live although it was a dead letter", live_in_spite_of_a_letter(evidence))
     found.violations += journal_violations(evidence.journal)
     return Findings(violations=found.violations, numbers=numbers(evidence, handled, discarded))
 
@@ -139,6 +141,17 @@ def again_below_the_commit(evidence: Evidence) -> Iterator[Event]:
     for each in evidence.noted:
         claim = claim_of(evidence, each) if each.what is What.BEGAN and not each.redrive else None
         if claim is not None and each.offset <= claim.committed:
+            yield each.event
+
+
+def live_in_spite_of_a_letter(evidence: Evidence) -> Iterator[Event]:
+    """Live deliveries of events that were letters already when their owner claimed (F3)."""
+    for each in evidence.noted:
+        letter = evidence.journal.letters.get((each.partition, each.offset))
+        if letter is None or each.redrive or each.what is not What.BEGAN:
+            continue
+        claim = claim_of(evidence, each)
+        if claim is not None and letter.position < claim.position:
             yield each.event
 
 

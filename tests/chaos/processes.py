@@ -21,7 +21,8 @@ END_TIMEOUT = 30.0
 class Running:
     """A process that is started again when it ends, until close(). `module` is its program, `name` how it is called.
 
-    `failures`: what it said when it ended by itself and should not have.
+    `failures`: what it said when it ended by itself and should not have; `failed_starts`: how often the server was away
+    when it started.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Running:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     failures: list[str] = field(default_factory=list)
     starts: int = 0
+    failed_starts: int = 0
     _told_to_end: bool = False
     _closed: bool = False
 
@@ -58,14 +60,17 @@ class Running:
         self.starts += 1
         assert self.process.stdout is not None
         try:
-            if await self.process.stdout.readline():
+            began = bool(await self.process.stdout.readline())
+            if began:
                 self.ready.set()
             code = await self.process.wait()
         finally:
             self.ready.clear()
             if self.process.returncode is None:
                 self.process.kill()
-        if code > 0:
+        if code > 0 and not began:
+            self.failed_starts += 1  # the server was away: whoever supervises services starts them again
+        elif code > 0:
             log = (self.directory / f"{self.name}.log").read_bytes()[start:]
             self.failures.append(f"{self.name} ended with code {code}:\n{_tail(log)}")
         return code < 0

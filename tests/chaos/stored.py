@@ -35,6 +35,7 @@ class LetterLife:
 
     partition: int
     offset: int
+    position: int
     attempts: int = 0
     failed_again: int = 0
     outcome: Outcome | None = None
@@ -45,6 +46,7 @@ class Claimed:
     """A claim that counted. `at` is when the server stored it, in µs since 1970 UTC."""
 
     at: int
+    position: int
     process: int
     committed: int
 
@@ -63,7 +65,7 @@ class JournalHistory:
     open_letters: int = 0
     open_requests: int = 0
 
-    def take(self, record: AnyRecord, verdict: Verdict, *, at: int) -> None:
+    def take(self, record: AnyRecord, verdict: Verdict, *, message: ReceivedMessage) -> None:
         kind = type(record).__name__
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         self.void += verdict is Verdict.VOID
@@ -74,12 +76,12 @@ class JournalHistory:
             case Claim():
                 process = int(record.epoch.member.split(":")[1])  # host, process, chance
                 self.claims.setdefault(partition, []).append(
-                    Claimed(at=at, process=process, committed=record.committed)
+                    Claimed(at=message.timestamp, position=message.offset, process=process, committed=record.committed)
                 )
             case Letter():
                 key = partition, record.offset
                 assert key not in self.letters, f"the journal counted the letter of {key} twice"
-                self.letters[key] = LetterLife(partition=partition, offset=record.offset)
+                self.letters[key] = LetterLife(partition=partition, offset=record.offset, position=message.offset)
             case Attempt():
                 self.letters[partition, record.offset].attempts = record.number
             case Settlement():
@@ -106,14 +108,19 @@ async def read_events(connector: IggyConnector, *, stream: str) -> list[Stored]:
     return found
 
 
-async def read_journal(connector: IggyConnector, *, stream: str) -> JournalHistory:
-    """Fold the whole journal, without the pins and checkpoints that its owners go by."""
+async def read_journal(
+    connector: IggyConnector, *, stream: str, group: str = GROUP, partitions: int = PARTITIONS
+) -> JournalHistory:
+    """Fold the whole journal, without the pins and checkpoints that its owners go by.
+
+    As many dlq partitions as source partitions: each has its own.
+    """
     history = JournalHistory()
-    for partition in range(PARTITIONS):
-        journal = Journal(Source(group=GROUP, topic=TOPIC, partition=partition))
+    for partition in range(partitions):
+        journal = Journal(Source(group=group, topic=TOPIC, partition=partition))
         async for message in messages(connector, stream=stream, topic="dlq", partition=partition):
             record = decode_record(message.payload).record
-            history.take(record, journal.apply(record, position=message.offset), at=message.timestamp)
+            history.take(record, journal.apply(record, position=message.offset), message=message)
         history.open_letters += sum(1 for _ in journal.open_letters())
         history.open_requests += len(journal.requests)
     return history
