@@ -17,7 +17,7 @@ from rustok_iggy.cli.desk import Desk
 from rustok_iggy.cli.exits import ExitCode
 from rustok_iggy.cli.findings import Finding, LastEvent
 from rustok_iggy.cli.group_commands import groups_of
-from rustok_iggy.cli.rendering import Shown, heading, marked, plural
+from rustok_iggy.cli.rendering import Shown, heading, plural, remarks
 from rustok_iggy.cli.session import EVENT_TOPICS, Session, open_session
 from rustok_iggy.cli.stored_events import open_log
 from rustok_iggy.dead_letters.moments import moment_of
@@ -119,7 +119,7 @@ def _lines(found: list[Finding]) -> list[Shown]:
     lines: list[Shown] = []
     for check, of_check in groupby(found, key=lambda each: each.check):
         lines.append(heading(check))
-        lines += [marked(each.state, each.text, each.advice) for each in of_check]
+        lines += remarks((each.state, each.text, each.advice) for each in of_check)
     return lines
 
 

@@ -107,6 +107,16 @@ def marked(state: str, text: str, advice: str | None = None) -> Table:
     return made
 
 
+def remarks(found: Iterable[tuple[str, str, str | None]]) -> list[Shown]:
+    """Return (state, text, advice) as marked lines; the same advice in a row is given once, below the last."""
+    rows = list(found)
+    following = [advice for _, _, advice in rows[1:]] + [None]
+    return [
+        marked(state, text, None if advice == after else advice)
+        for (state, text, advice), after in zip(rows, following, strict=True)
+    ]
+
+
 def moment(value: datetime) -> str:
     """Return a time in UTC, to the second."""
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

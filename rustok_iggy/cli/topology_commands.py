@@ -6,7 +6,7 @@ import typer
 
 from rustok_iggy.cli.command import AtDesk, command
 from rustok_iggy.cli.exits import ExitCode
-from rustok_iggy.cli.rendering import Shown, marked, section, size, table
+from rustok_iggy.cli.rendering import Shown, marked, remarks, section, size, table
 from rustok_iggy.cli.session import Session, open_session
 from rustok_iggy.topology import ActualTopology, Drift
 
@@ -62,11 +62,9 @@ def _drift_data(session: Session, drift: Drift) -> dict[str, object]:
 def _drift_lines(session: Session, drift: Drift) -> list[Shown]:
     if not drift.differences:
         return [marked("ok", f"stream {session.stream} is as configured")]
-    return [
-        *(marked("warning", text, "rustok-iggy topology apply removes this") for text in drift.removable),
-        *(marked("problem", text) for text in drift.refused),
-        *(marked("note", text) for text in drift.fixed),
-    ]
+    removable = [("warning", text, "rustok-iggy topology apply removes this") for text in drift.removable]
+    others = [("problem", text, None) for text in drift.refused] + [("note", text, None) for text in drift.fixed]
+    return remarks([*removable, *others])
 
 
 def _topics(session: Session, actual: ActualTopology) -> Shown:

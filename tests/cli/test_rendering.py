@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from rustok_iggy.cli.rendering import age, cell, facts, marked, printable, section, size, table
+from rustok_iggy.cli.rendering import age, cell, facts, marked, printable, remarks, section, size, table
 
 
 def drawn(*shown: object) -> str:
@@ -42,3 +42,9 @@ def test_text_in_brackets_is_text() -> None:
 
 def test_nothing_is_a_dash() -> None:
     assert (cell(None).plain, cell(1234567).plain, cell(True).plain) == ("–", "1,234,567", "yes")
+
+
+def test_the_same_advice_in_a_row_is_given_once() -> None:
+    rows = [("problem", "a", "do this"), ("problem", "b", "do this"), ("note", "c", None), ("problem", "d", "do that")]
+    lines = [each.split() for each in drawn(*remarks(rows)).splitlines()]
+    assert lines == [["✗", "a"], ["✗", "b"], ["→", "do", "this"], ["•", "c"], ["✗", "d"], ["→", "do", "that"]]

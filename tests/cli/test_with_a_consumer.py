@@ -1,0 +1,65 @@
+"""The whole way with a real consumer beside the commands: a handler breaks, letters, mended, redriven, traced."""
+
+import asyncio
+from collections.abc import Callable
+
+from rustok_iggy import DeliveryContext, EventEnvelope, MemoryTransport, ParkTenant, Retry
+from rustok_iggy_connector import IggyConnector
+from tests.cli.command_line import CommandLine, Result
+from tests.consumer.hosts import catalog
+
+EVENTS = 8
+ROUNDS = 40
+"""Looks until something must have happened; each takes a tenth of a second and more."""
+
+
+class Host:
+    """A service of group billing whose handler fails from event 3 on, until it is mended."""
+
+    def __init__(self, line: CommandLine) -> None:
+        self.config = line.config
+        self.is_broken = True
+        self.handled: list[int] = []
+
+    async def __call__(self, connector: IggyConnector) -> None:
+        async with MemoryTransport(self.config, catalog=catalog, connector=connector) as transport:
+
+            @transport.subscribe(group="billing", on_failure=ParkTenant(retry=Retry(attempts=1)))
+            async def bill(envelope: EventEnvelope, context: DeliveryContext) -> None:
+                number = envelope.event.number  # type: ignore[attr-defined]  # Counted has it
+                if number >= 3 and self.is_broken:
+                    raise ValueError("no rate")
+                self.handled.append(number)
+
+            async with transport.consuming():
+                await asyncio.Event().wait()
+
+
+def until(look: Callable[[], Result], condition: Callable[[Result], bool]) -> Result:
+    for _ in range(ROUNDS):
+        result = look()
+        if condition(result):
+            return result
+    raise AssertionError(f"never: {result!r}")
+
+
+def test_break_look_mend_redrive_trace(line: CommandLine) -> None:
+    envelopes = line.publish_numbers(EVENTS)
+    line.beside = host = Host(line)
+
+    def look() -> Result:
+        line.run("doctor", "--watch", 0.3)  # the host works meanwhile
+        return line.run("dlq", "stats", "--json")
+
+    found = until(look, lambda result: result.code == 0 and result.json["letters"] == EVENTS - 3)
+    assert {each["cause"]: each["letters"] for each in found.json["causes"]} == {"sequence": EVENTS - 4, "failed": 1}
+    assert found.json["parked_tenants"] == 1
+    host.is_broken = False
+    done = line.run("dlq", "redrive", "--group", "billing", "--all", "--canary", 1, "--yes", "--json", "--by", "ada")
+    assert done.code == 0, done
+    assert [(each["state"], each["handled"]) for each in done.json] == [("done", 1), ("done", EVENTS - 4)]
+    assert host.handled == list(range(EVENTS))
+    trace = line.run("trace", envelopes[3].id, "--json").json
+    assert trace["groups"][0]["state"] == "handled after a redrive"
+    assert [each["what"] for each in trace["journal"]] == ["dead letter", "redrive 1", "handled"]
+    assert "asked for by ada" in trace["journal"][1]["detail"]
