@@ -104,7 +104,7 @@ from rustok_iggy.replay.options import FileTarget, ReplayOptions, Undecodable, t
 from rustok_iggy.replay.plan import EventCount, PartitionRange, ReplayPlan
 from rustok_iggy.replay.planning import ReplaySelection
 from rustok_iggy.replay.progress import ReplayProgress
-from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, SerializationFormat
+from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, RawEvent, SerializationFormat
 from rustok_iggy.topology import TopologyManager
 from rustok_iggy.transport import EventTransport, ReliabilityLevel
 from rustok_iggy.transport_statistics import TransportStatistics
@@ -198,6 +198,7 @@ __all__ = [
     "PublishResult",
     "PublishResults",
     "PublishStatus",
+    "RawEvent",
     "ReadProgress",
     "Redrive",
     "RedriveError",

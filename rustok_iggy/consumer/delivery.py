@@ -74,6 +74,9 @@ class Unreadable(OpenedEnvelope):
     def decode(self) -> EventEnvelope:
         raise self._error
 
+    def decode_raw(self) -> EventEnvelope:
+        raise self._error
+
 
 NO_TENANT = UUID(int=0)
 

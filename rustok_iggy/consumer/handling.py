@@ -10,7 +10,15 @@ from msgspec import Struct
 from rustok_iggy.consumer.context import DeliveryContext
 from rustok_iggy.consumer.delivery import Delivery, at_position
 from rustok_iggy.consumer.statistics import PartitionServices
-from rustok_iggy.errors import ConsumerError, DecodeError, SerializationError
+from rustok_iggy.consumer.subscription import OnUnknown
+from rustok_iggy.envelope import EventEnvelope
+from rustok_iggy.errors import (
+    ConsumerError,
+    DecodeError,
+    SerializationError,
+    UnknownEventTypeError,
+    UnsupportedVersionError,
+)
 from rustok_iggy_connector import Position, get_logger
 
 log = get_logger(__name__)
@@ -42,7 +50,7 @@ class Handling:
         self._running[task] = delivery
         try:
             try:
-                envelope = delivery.opened.decode()
+                envelope = self._decoded(delivery)
             except SerializationError as error:
                 return Unread(self._located(delivery, error))
             await delivery.route.run(envelope, context)
@@ -93,6 +101,14 @@ class Handling:
             f"group {self._services.group}, topic {topic}, partition {partition_id}, offset {offset};"
             " it was not committed and comes again"
         )
+
+    def _decoded(self, delivery: Delivery) -> EventEnvelope:
+        try:
+            return delivery.opened.decode()
+        except (UnknownEventTypeError, UnsupportedVersionError):
+            if self._services.unknown is not OnUnknown.DELIVER_RAW:
+                raise
+        return delivery.opened.decode_raw()
 
     def _position(self, delivery: Delivery) -> Position:
         return Position(self._services.topic, self._partition_id, delivery.offset)

@@ -49,6 +49,8 @@ class OnUnknown(StrEnum):
 
     SKIP = "skip"
     DEAD_LETTER = "dead_letter"
+    DELIVER_RAW = "deliver_raw"
+    """Its handler is given an envelope whose event is a RawEvent."""
 
 
 SHARED = ("start", "on_gap", "ordering", "max_concurrency", "deduplicate", "undecodable", "unknown")
@@ -99,7 +101,8 @@ class SubscribeOptions(TypedDict, total=False):
     """What to do with bytes that are no event and name no tenant: dead_letter (default; nobody is held back) or stop.
     With a tenant they are a failure of that tenant."""
     unknown: OnUnknown | str
-    """What to do with event types and versions that the catalogue does not know: dead_letter (default) or skip."""
+    """What to do with event types and versions that the catalogue does not know: dead_letter (default), skip, or
+    deliver_raw: the handler is given a RawEvent."""
     replay: Replaying | str
     """allowed (default), or forbidden: run_replay() refuses this handler."""
 

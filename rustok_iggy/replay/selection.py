@@ -30,6 +30,9 @@ class DecodedEnvelope(OpenedEnvelope):
     def decode(self) -> EventEnvelope:
         return self.envelope
 
+    def decode_raw(self) -> EventEnvelope:
+        return self.envelope
+
 
 class Selection:
     """What a plan chooses. Raises ReplayError when its predicate cannot be imported."""

@@ -2,6 +2,13 @@
 
 from rustok_iggy.serialization.json import JsonSerializer
 from rustok_iggy.serialization.postcard import PostcardSerializer
-from rustok_iggy.serialization.serializer import EventSerializer, OpenedEnvelope, SerializationFormat
+from rustok_iggy.serialization.serializer import EventSerializer, OpenedEnvelope, RawEvent, SerializationFormat
 
-__all__ = ["EventSerializer", "JsonSerializer", "OpenedEnvelope", "PostcardSerializer", "SerializationFormat"]
+__all__ = [
+    "EventSerializer",
+    "JsonSerializer",
+    "OpenedEnvelope",
+    "PostcardSerializer",
+    "RawEvent",
+    "SerializationFormat",
+]

@@ -18,7 +18,7 @@ from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError, DecodeError, EncodeError
 from rustok_iggy.events import RUSTOK
 from rustok_iggy.integers import U16, U32
-from rustok_iggy.serialization.serializer import EventSerializer, OpenedEnvelope, SerializationFormat
+from rustok_iggy.serialization.serializer import EventSerializer, OpenedEnvelope, RawEvent, SerializationFormat
 from rustok_iggy.serialization.timestamp import format_timestamp, parse_timestamp
 
 # What msgspec raises for bytes that are not JSON of the wanted shape; deep nesting ends in RecursionError.
@@ -91,6 +91,11 @@ class _OpenedJson(OpenedEnvelope):
 
     def decode(self) -> EventEnvelope:
         return self._serializer.read(self._wire)
+
+    def decode_raw(self) -> EventEnvelope:
+        event = self._wire.event
+        raw = RawEvent(format=SerializationFormat.JSON, name=event.type, data=bytes(event.data))
+        return _envelope(self._wire, raw, version=self.schema_version)
 
 
 class JsonSerializer(EventSerializer):
@@ -169,19 +174,7 @@ class JsonSerializer(EventSerializer):
             event = reader.decode(wire.event.data)
         except _UNREADABLE as error:
             raise _unreadable(error, within="event.data") from None
-        return EventEnvelope(
-            id=wire.id,
-            event_type=wire.event_type,
-            schema_version=plan.spec.version,
-            correlation_id=wire.correlation_id,
-            causation_id=wire.causation_id,
-            tenant_id=wire.tenant_id,
-            trace_id=wire.trace_id,
-            timestamp=_timestamp(wire.timestamp),
-            actor_id=wire.actor_id,
-            event=plan.lift(event, format=self.format) if plan.steps else event,
-            retry_count=wire.retry_count,
-        )
+        return _envelope(wire, plan.lift(event, format=self.format) if plan.steps else event, version=plan.spec.version)
 
     def _reader(self, event_type: str, version: int) -> tuple[ReadingPlan, msgspec.json.Decoder[Any]]:
         reader = self._readers.get((event_type, version))
@@ -193,6 +186,22 @@ class JsonSerializer(EventSerializer):
                 raise ConfigError([f"{self._catalog.name}.{event_type} version {version}: {error}"]) from None
             reader = self._readers[event_type, version] = plan, decoder
         return reader
+
+
+def _envelope(wire: _Incoming, event: Struct, *, version: int) -> EventEnvelope:
+    return EventEnvelope(
+        id=wire.id,
+        event_type=wire.event_type,
+        schema_version=version,
+        correlation_id=wire.correlation_id,
+        causation_id=wire.causation_id,
+        tenant_id=wire.tenant_id,
+        trace_id=wire.trace_id,
+        timestamp=_timestamp(wire.timestamp),
+        actor_id=wire.actor_id,
+        event=event,
+        retry_count=wire.retry_count,
+    )
 
 
 def _is_written_alike(moment: datetime) -> bool:

@@ -20,7 +20,7 @@ from rustok_iggy.events import RUSTOK
 from rustok_iggy.integers import U16, U32
 from rustok_iggy.serialization.postcard_codec import Unsupported, struct_codec
 from rustok_iggy.serialization.postcard_values import Codec, Malformed
-from rustok_iggy.serialization.serializer import EventSerializer, OpenedEnvelope, SerializationFormat
+from rustok_iggy.serialization.serializer import EventSerializer, OpenedEnvelope, RawEvent, SerializationFormat
 
 
 # The envelope's fields in wire order, cut where reading stops to look: at the ids, at the event, behind it.
@@ -87,6 +87,21 @@ class _OpenedPostcard(OpenedEnvelope):
             event=plan.lift(event, format=SerializationFormat.POSTCARD) if plan.steps else event,
             **circumstances,
             **tail,
+        )
+
+    def decode_raw(self) -> EventEnvelope:
+        circumstances, at = _read(_CIRCUMSTANCES, self._data, self._at)
+        variant = circumstances.pop("variant")
+        raw = RawEvent(format=SerializationFormat.POSTCARD, variant=variant, data=bytes(self._data[at:]))
+        return EventEnvelope(
+            id=self.id,
+            event_type=self.event_type,
+            schema_version=self.schema_version,
+            correlation_id=self.correlation_id,
+            causation_id=self._causation_id,
+            tenant_id=self.tenant_id,
+            event=raw,
+            **circumstances,
         )
 
 

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from enum import StrEnum
 from uuid import UUID
 
+from msgspec import Struct
+
 from rustok_iggy.envelope import EventEnvelope
 
 
@@ -14,6 +16,24 @@ class SerializationFormat(StrEnum):
 
     JSON = "json"
     POSTCARD = "postcard"
+
+
+class RawEvent(Struct, frozen=True, kw_only=True):
+    """An event of a type or version that is not known here, as its publisher wrote it (unknown="deliver_raw").
+
+    JSON: `name` is its type's name there, `data` the JSON of its fields. Postcard: `variant` is its number in the
+    publisher's catalogue, `data` its fields, and behind them, since nobody here knows where they end, the envelope's
+    retry count, which reads as 0.
+    """
+
+    format: SerializationFormat
+    data: bytes
+    name: str | None = None
+    variant: int | None = None
+
+    def __repr__(self) -> str:
+        known = f"name={self.name!r}" if self.variant is None else f"variant={self.variant}"
+        return f"RawEvent(format={str(self.format)!r}, {known}, {len(self.data)} bytes)"
 
 
 class OpenedEnvelope(ABC):
@@ -33,6 +53,10 @@ class OpenedEnvelope(ABC):
     @abstractmethod
     def decode(self) -> EventEnvelope:
         """Decode the rest, at the event type's current version. Raises what EventSerializer.decode raises."""
+
+    @abstractmethod
+    def decode_raw(self) -> EventEnvelope:
+        """Decode all but the event, which is a RawEvent; the version is the publisher's. Raises DecodeError."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id}, event_type={self.event_type!r}, tenant_id={self.tenant_id})"

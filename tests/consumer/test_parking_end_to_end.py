@@ -20,6 +20,8 @@ from rustok_iggy import (
     MemoryTransport,
     NotFoundError,
     ParkTenant,
+    PostcardSerializer,
+    RawEvent,
     Reject,
     Retry,
     SerializationFormat,
@@ -167,6 +169,33 @@ async def test_what_cannot_be_read_and_names_nobody_holds_back_nobody_and_is_cou
             await until(lambda: host.statistics().consuming.letters_without_tenant == 1)
             await until(lambda: handler.numbers == [1])
             await until_lag(host, 0)
+
+
+@pytest.mark.parametrize("serializer", [JsonSerializer, PostcardSerializer])
+async def test_an_unknown_event_type_is_delivered_raw_where_wanted(serializer: Any) -> None:
+    server, handler = MemoryServer(), Recorder()
+    later = EventCatalog("later")
+
+    @later.event("thing.new")
+    class New(Struct, frozen=True, kw_only=True):
+        number: int
+
+    envelope = EventEnvelope.new(TENANT, New(number=1))
+    header = message_headers(TENANT, format=serializer.format)
+    async with transport(server) as host:
+        host.subscribe(group="g", unknown="deliver_raw")(handler)
+        await publish_raw(server, serializer(later).encode(envelope), header)
+        async with host.consuming():
+            await until(lambda: len(handler.seen) == 1)
+            await until_lag(host, 0)
+    (found,) = (each for each, _ in handler.seen)
+    assert (found.id, found.tenant_id, found.event_type) == (envelope.id, TENANT, "thing.new")
+    assert found.timestamp == envelope.timestamp
+    assert isinstance(found.event, RawEvent)
+    assert found.event.format is serializer.format
+    data = b'{"number":1}' if serializer is JsonSerializer else b"\x02\x00"  # zigzag 1, and the retry count behind it
+    assert found.event.data == data
+    assert "number" not in repr(found.event)
 
 
 @pytest.mark.parametrize("unknown", ["dead_letter", "skip"])
