@@ -8,6 +8,9 @@ from typing import Any, Self
 
 import pytest
 
+from rustok_iggy import RemoteConfig
+from rustok_iggy.testing import servers
+from rustok_iggy_connector import RemoteConnector
 from tests.architecture.source_tree import ROOT
 
 pytest_plugins = ["pytester"]
@@ -78,9 +81,24 @@ def test_an_embedded_server_serves_the_whole_session_and_tests_do_not_meet(inner
 
 @pytest.mark.server
 @pytest.mark.skipif("RUSTOK_IGGY_ADDRESS" not in os.environ, reason="needs RUSTOK_IGGY_ADDRESS")
-def test_a_server_that_runs_elsewhere_is_used_and_left_clean(inner: pytest.Pytester) -> None:
+def test_a_server_that_runs_elsewhere_is_used_and_left_clean(
+    inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[str] = []
+
+    async def drop(server: RemoteConfig, streams: list[str]) -> None:
+        dropped.extend(streams)
+        async with RemoteConnector(server) as connector:
+            assert all([await connector.admin.describe_stream(stream) for stream in streams])
+        await drop_streams(server, streams)
+        async with RemoteConnector(server) as connector:
+            assert not any([await connector.admin.describe_stream(stream) for stream in streams])
+
+    drop_streams = servers.drop_streams
+    monkeypatch.setattr(servers, "drop_streams", drop)
     inner.makepyfile(written("anyio", "iggy", "iggy_remote"))
     run(inner, "--iggy=remote").assert_outcomes(passed=2)
+    assert len(dropped) == 2
 
 
 def test_workers_do_not_meet(inner: pytest.Pytester) -> None:
@@ -175,13 +193,11 @@ started: list[Container] = []
 def test_the_container_is_the_pinned_image_reachable_at_the_address_the_server_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from rustok_iggy.testing.servers import docker_server
-
     core, types = ModuleType("testcontainers.core.container"), ModuleType("docker.types")
     core.DockerContainer, types.Ulimit = Container, SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, core.__name__, core)
     monkeypatch.setitem(sys.modules, types.__name__, types)
-    with docker_server() as server:
+    with servers.docker_server() as server:
         (container,) = started
         assert container.is_running
         ((inside, outside),) = container.ports.items()
