@@ -12,7 +12,7 @@ PYTEST ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit wheel format names commands bench clean
+.PHONY: help demo test lint types unit wheel format names commands metrics bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ names: $(READY)  ## write docs/public-names.md from __all__ and the docstrings
 
 commands: $(READY)  ## write docs/reference/cli.md from the commands of rustok-iggy
 	$(BIN)/python -m tools.write_cli_reference
+
+metrics: $(READY)  ## write docs/reference/metrics.md, the dashboard and the alerts from the table of metrics
+	$(BIN)/python -m tools.write_metrics
 
 bench: $(BENCH_READY)  ## ratios to the raw client; JSON and a plot in benchmarks/results (BENCH="--rounds 3")
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import SerializationError, ValidationError
-from rustok_iggy.outgoing import EnvelopeWriter, Route
+from rustok_iggy.outgoing import Route, Writer
 from rustok_iggy.producer import PartitionMessages, Producer
 from rustok_iggy.publish_queue import PublishFailure, PublishStatus, predecessor_failure
 from rustok_iggy.publish_results import PublishResults, Share
@@ -25,9 +25,7 @@ class _Partition(PartitionMessages):
     indexes: list[int] = field(default_factory=list)
 
 
-async def publish_batch(
-    producer: Producer, writer: EnvelopeWriter, envelopes: Iterable[EventEnvelope]
-) -> PublishResults:
+async def publish_batch(producer: Producer, writer: Writer, envelopes: Iterable[EventEnvelope]) -> PublishResults:
     """See EventTransport.publish_batch. Calls keep their order: all is queued before the first await, or waits."""
     producer.require_open()
     given = list(envelopes)
@@ -42,9 +40,7 @@ async def publish_batch(
     return PublishResults([envelope.id for envelope in given], shares, failures)
 
 
-def _written(
-    writer: EnvelopeWriter, envelopes: list[EventEnvelope], failures: dict[int, PublishFailure]
-) -> list[_Partition]:
+def _written(writer: Writer, envelopes: list[EventEnvelope], failures: dict[int, PublishFailure]) -> list[_Partition]:
     """Encode all; what cannot be encoded fails, and holds back what its tenant has later in the batch."""
     partitions: dict[tuple[str, int], _Partition] = {}
     held_back: dict[UUID, UUID] = {}

@@ -117,17 +117,22 @@ class ConsumerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """After which a running handler is logged, once a delivery."""
     stuck_after: float = 60.0
     """After which a running handler makes health unhealthy; waiting for a retry does not count."""
+    max_lag: int = 0
+    """Events that one of this process's partitions may be behind before health is unhealthy; 0: any number."""
+    lag_interval: float = 15.0
+    """Between two questions to the server how far the groups are behind, for health and metrics."""
 
     def problems(self, path: str) -> Iterator[str]:
         times = (
             *("heartbeat_interval", "commit_interval", "max_idle_delay", "drain_timeout"),
-            *("slow_handler_after", "stuck_after", "takeover_timeout"),
+            *("slow_handler_after", "stuck_after", "takeover_timeout", "lag_interval"),
         )
         yield from (f"{path}.{name}: must be above 0" for name in times if not getattr(self, name) > 0)
         counts = ("commit_every", "max_prefetch", "handler_threads", "max_concurrency", "max_ahead", "max_ahead_bytes")
         yield from (f"{path}.{name}: must be at least 1" for name in counts if getattr(self, name) < 1)
-        if not self.handler_timeout >= 0:
-            yield f"{path}.handler_timeout: is negative; 0 means no limit"
+        for name in ("handler_timeout", "max_lag"):
+            if not getattr(self, name) >= 0:
+                yield f"{path}.{name}: is negative; 0 means no limit"
         if self.drain_timeout + 2 * self.heartbeat_interval >= SERVER_REBALANCING_TIMEOUT:
             yield (
                 f"{path}.drain_timeout: with two heartbeats it must be below the {SERVER_REBALANCING_TIMEOUT:g} s"

@@ -36,6 +36,18 @@ class HealthReport:
     components: Mapping[str, ComponentHealth]
     engine: str | None
     durability: Mapping[str, str]
+    stalled: tuple[str, ...] = ()
+    """Why nothing moves any more and only a restart helps: a consumer, or all its handlers, hang for minutes."""
+
+    @property
+    def is_live(self) -> bool:
+        """Liveness: loop and lanes move."""
+        return not self.stalled
+
+    @property
+    def is_ready(self) -> bool:
+        """Readiness: connected, assigned or idle by design, not stuck, lag under `max_lag`. Degraded is ready."""
+        return self.is_live and self.status is not HealthStatus.UNHEALTHY
 
     @property
     def status(self) -> HealthStatus:

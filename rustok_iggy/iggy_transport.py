@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Unpack
 from uuid import UUID
 
@@ -21,21 +19,19 @@ from rustok_iggy.config import IggyConfig
 from rustok_iggy.consumer.consumption import Consumption
 from rustok_iggy.consumer.context import DeliveryContext
 from rustok_iggy.consumer.delivery import EnvelopeReader, runner
+from rustok_iggy.consumer.group_statistics import total
 from rustok_iggy.consumer.own_journals import OwnJournals
-from rustok_iggy.consumer.statistics import ConsumerStatistics, Pauses
 from rustok_iggy.consumer.subscription import (
     EventTypes,
     Handler,
-    Replaying,
     SubscribeOptions,
-    Subscription,
-    check_together,
     subscriptions_for,
 )
+from rustok_iggy.consuming import Consuming
 from rustok_iggy.dead_letters.originals import OriginalReader
 from rustok_iggy.dead_letters.queue import DlqManager
 from rustok_iggy.envelope import EventEnvelope
-from rustok_iggy.errors import ConfigError, ConsumerError, TransportClosedError
+from rustok_iggy.errors import ConfigError, TransportClosedError
 from rustok_iggy.events import RUSTOK
 from rustok_iggy.health import ComponentHealth, HealthReport, component
 from rustok_iggy.outgoing import EnvelopeWriter
@@ -51,13 +47,14 @@ from rustok_iggy.replay.replay_run import OnProgress
 from rustok_iggy.running import in_background, set_by_sigterm
 from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, SerializationFormat
 from rustok_iggy.topology import Topic, TopologyManager, desired_topology
+from rustok_iggy.tracing.contract import Tracing
+from rustok_iggy.tracing.detection import find_tracing
+from rustok_iggy.tracing.publishing import publish_batch_traced, publish_traced
 from rustok_iggy.transport import EventTransport, H, ReliabilityLevel
 from rustok_iggy.transport_statistics import TransportStatistics
 from rustok_iggy_connector import (
-    ConnectionLostError,
     ConnectorMode,
     IggyConnector,
-    NotFoundError,
     PublishConfirmation,
     TopicInfo,
     get_logger,
@@ -71,7 +68,8 @@ class IggyTransport(EventTransport):
     """EventTransport over an Iggy server: remote, embedded, or in memory.
 
     Entering it reaches or starts the server and ensures stream and topics. Raises ConfigError, TopologyConflictError
-    and connector errors then; nothing is left running. `connector` replaces the configured one.
+    and connector errors then; nothing is left running. `connector` replaces the configured one. `tracing` records
+    spans; None: over OpenTelemetry's global provider, if one was set before it is entered.
     """
 
     def __init__(
@@ -80,6 +78,7 @@ class IggyTransport(EventTransport):
         *,
         catalog: EventCatalog = RUSTOK,
         connector: IggyConnector | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.config = config or IggyConfig()
         self.config.validate()
@@ -95,11 +94,13 @@ class IggyTransport(EventTransport):
         self._connector = connector or open_connector(self.config.connector)
         self._producer: Producer | None = None
         self._topics: Mapping[str, TopicInfo] = {}
-        self._subscriptions: list[Subscription] = []
-        self._consumption: Consumption | None = None
-        self._consuming = ConsumerStatistics()
-        self._pauses: defaultdict[str, Pauses] = defaultdict(Pauses)
-        self._failure: Exception | None = None
+        self._consuming = Consuming(
+            self._connector,
+            stream=self.config.topology.stream_name,
+            reader=self._reader,
+            config=self.config.consumer,
+        )
+        self._tracing = tracing
         self._closed = False
 
     @property
@@ -122,7 +123,8 @@ class IggyTransport(EventTransport):
             reader=self._reader,
             json=self._json,
             config=self.config.consumer,
-            is_forbidden=self._is_replay_forbidden,
+            is_forbidden=self._consuming.is_replay_forbidden,
+            tracing=self._tracing,
         )
 
     async def plan_replay(self, *, topic: str = Topic.DOMAIN, **selection: Unpack[ReplaySelection]) -> ReplayPlan:
@@ -159,6 +161,7 @@ class IggyTransport(EventTransport):
         except BaseException:
             await self._connector.shutdown()
             raise
+        self._tracing = self._tracing or find_tracing()
         self._producer = Producer(
             self._connector,
             stream=self.config.topology.stream_name,
@@ -169,12 +172,17 @@ class IggyTransport(EventTransport):
 
     async def publish(self, envelope: EventEnvelope) -> PublishConfirmation:
         producer = self._open_producer()
+        if self._tracing is not None:
+            return await publish_traced(self._tracing, producer, self._writer, envelope)
         (topic, partition_id, _), message = self._writer.write(envelope)
         offset = await producer.publish(message, topic=topic, partition_id=partition_id, tenant_id=envelope.tenant_id)
         return PublishConfirmation(topic, partition_id, offset, envelope.id)
 
     async def publish_batch(self, envelopes: Iterable[EventEnvelope]) -> PublishResults:
-        return await publish_batch(self._open_producer(), self._writer, envelopes)
+        producer = self._open_producer()
+        if self._tracing is None:
+            return await publish_batch(producer, self._writer, envelopes)
+        return await publish_batch_traced(self._tracing, producer, self._writer, envelopes)
 
     def subscribe(
         self,
@@ -193,38 +201,19 @@ class IggyTransport(EventTransport):
                 event_types=event_types,
                 options=options,
             )
-            if self._consumption is not None:
-                raise ConfigError([f"subscribe(group={group!r}): subscribe before run() or consuming()"])
-            check_together(self._subscriptions, added)
-            self._subscriptions += added
+            self._consuming.add(group, added)
             return handler
 
         return register
 
     async def acknowledge(self, event_id: UUID) -> None:
-        if self._consumption is None:
-            raise ConsumerError("nothing is being consumed; call acknowledge() while run() or consuming() is entered")
-        self._consumption.acknowledge(event_id)
+        self._consuming.acknowledge(event_id)
 
     def pause(self, *, group: str, tenant_id: UUID | None = None) -> None:
-        self._require_group(group)
-        if tenant_id is None:
-            self._pauses[group].everything = True
-        else:
-            self._pauses[group].tenants.add(tenant_id)
-        if self._consumption is not None:
-            for member in self._consumption.members_of(group):
-                member.pause(tenant_id)
+        self._consuming.pause(group, tenant_id)
 
     def resume(self, *, group: str, tenant_id: UUID | None = None) -> None:
-        self._require_group(group)
-        if tenant_id is None:
-            self._pauses[group].everything = False
-        else:
-            self._pauses[group].tenants.discard(tenant_id)
-        if self._consumption is not None:
-            for member in self._consumption.members_of(group):
-                member.resume(tenant_id)
+        self._consuming.resume(group, tenant_id)
 
     async def run(self) -> None:
         stop = asyncio.Event()
@@ -239,24 +228,7 @@ class IggyTransport(EventTransport):
 
     async def lag(self, *, group: str, topic: str) -> Mapping[int, int]:
         self._open_producer()
-        try:
-            return await self._lag(group, topic)
-        except ConnectionLostError:  # nothing was asked since the server went and came back
-            return await self._lag(group, topic)
-
-    async def _lag(self, group: str, topic: str) -> Mapping[int, int]:
-        stream, admin = self.config.topology.stream_name, self._connector.admin
-        described = await admin.describe_topic(stream=stream, topic=topic)
-        if described is None:
-            raise NotFoundError(f"stream {stream} has no topic {topic}")
-        committed = await admin.committed_offsets(stream=stream, topic=topic, group=group)
-        return {
-            partition_id: described.current_offsets[partition_id]
-            - (committed[partition_id].committed if partition_id in committed else -1)
-            if partition_id in described.current_offsets
-            else 0
-            for partition_id in range(described.partitions)
-        }
+        return await self._consuming.lag(group, topic)
 
     def health(self) -> HealthReport:
         connected = self._producer is not None and not self._closed
@@ -265,15 +237,18 @@ class IggyTransport(EventTransport):
             durability={name: info.durability or "unknown" for name, info in self._topics.items()},
             components={
                 "server": self._server_health(connected=connected),
-                "publishing": self.statistics().publishing.health(),
-                "consuming": self._consuming_health(),
+                "publishing": self._published().health(),
+                "consuming": self._consuming.health(),
             },
+            stalled=self._consuming.stalled(),
         )
 
     def statistics(self) -> TransportStatistics:
+        groups = self._consuming.groups()
         return TransportStatistics(
-            publishing=self._producer.statistics if self._producer is not None else ProducerStatistics(),
-            consuming=replace(self._consuming),
+            publishing=self._published(),
+            consuming=total(group.events for group in groups),
+            groups=groups,
             connector=self._connector.statistics(),
         )
 
@@ -287,65 +262,34 @@ class IggyTransport(EventTransport):
 
     async def _consume(self, stop: asyncio.Event) -> None:
         self._require_consumable()
-        consumption = self._consumption = Consumption(
+        journals = OwnJournals(
             self._connector,
-            self._subscriptions,
             stream=self.config.topology.stream_name,
-            journals=OwnJournals(
-                self._connector,
-                stream=self.config.topology.stream_name,
-                dlq_partitions=self._topics[Topic.DLQ].partitions,
-                takeover_timeout=self.config.consumer.takeover_timeout,
-            ),
-            reader=self._reader,
-            config=self.config.consumer,
-            statistics=self._consuming,
-            pauses=self._pauses,
+            dlq_partitions=self._topics[Topic.DLQ].partitions,
+            takeover_timeout=self.config.consumer.takeover_timeout,
         )
-        self._failure = None
-        try:
-            await consumption.run(stop)
-        except Exception as error:
-            self._failure = error
-            raise
-        finally:
-            self._consumption = None
+        await self._consuming.run(stop, journals=journals, tracing=self._tracing)
 
-    def _is_replay_forbidden(self, handler: Handler) -> bool:
-        return any(each.handler == handler and each.replay is Replaying.FORBIDDEN for each in self._subscriptions)
-
-    def _require_group(self, group: str) -> None:
-        if all(subscription.group != group for subscription in self._subscriptions):
-            raise ConfigError([f"group {group!r}: nothing is subscribed as this group"])
+    @property
+    def _consumption(self) -> Consumption | None:
+        return self._consuming.consumption
 
     def _require_consumable(self) -> None:
         self._open_producer()
-        if self._consumption is not None:
-            raise ConfigError(["run(): the transport is consuming already"])
-        if not self._subscriptions:
-            raise ConfigError(["run(): nothing is subscribed; use @transport.subscribe(group=...)"])
+        self._consuming.require_consumable()
 
     def _open_producer(self) -> Producer:
         if self._producer is None or self._closed:
             raise TransportClosedError("the transport is not open: use it within `async with`")
         return self._producer
 
+    def _published(self) -> ProducerStatistics:
+        return self._producer.statistics if self._producer is not None else ProducerStatistics()
+
     def _server_health(self, *, connected: bool) -> ComponentHealth:
         if not connected:
             return component(unhealthy=("the transport is not open",))
         return component(unhealthy=() if self._connector.statistics().connected else ("not connected",))
-
-    def _consuming_health(self) -> ComponentHealth:
-        unhealthy = []
-        if self._failure is not None:
-            unhealthy.append(f"a subscription stopped with {type(self._failure).__name__}")
-        if self._consuming.gaps:
-            unhealthy.append(f"{self._consuming.gaps} times events were gone before they were handled")
-        degraded = [f"group {name} is paused" for name, paused in self._pauses.items() if paused.everything]
-        if self._consumption is not None:
-            degraded += self._consumption.degraded()
-            unhealthy += self._consumption.unhealthy()
-        return component(degraded=tuple(degraded), unhealthy=tuple(unhealthy))
 
 
 def _serializers(catalog: EventCatalog, configured: SerializationFormat) -> dict[SerializationFormat, EventSerializer]:
@@ -375,9 +319,10 @@ class MemoryTransport(IggyTransport):
         *,
         catalog: EventCatalog = RUSTOK,
         connector: IggyConnector | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         in_memory = msgspec.structs.replace(config or IggyConfig(), mode=ConnectorMode.MEMORY)
-        super().__init__(in_memory, catalog=catalog, connector=connector)
+        super().__init__(in_memory, catalog=catalog, connector=connector, tracing=tracing)
 
     async def deliver(self, handler: Handler, envelope: EventEnvelope) -> None:
         """Run one handler on one envelope, validated, written and read back as if it had been published.

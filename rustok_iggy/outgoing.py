@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
@@ -27,7 +28,15 @@ class Route(NamedTuple):
     headers: Mapping[str, bytes]
 
 
-class EnvelopeWriter:
+class Writer(ABC):
+    """Makes messages of envelopes."""
+
+    @abstractmethod
+    def write(self, envelope: EventEnvelope) -> tuple[Route, OutgoingMessage]:
+        """Raises ValidationError (also for an event that is too large), EncodeError, UnknownEventTypeError."""
+
+
+class EnvelopeWriter(Writer):
     """Makes messages of envelopes. The partition follows from the tenant and the configured count alone."""
 
     def __init__(self, serializer: EventSerializer, topology: DesiredTopology, *, max_event_bytes: int) -> None:
@@ -37,7 +46,6 @@ class EnvelopeWriter:
         self._routes: dict[Topic, dict[int, Route]] = {topic: {} for topic in Topic}
 
     def write(self, envelope: EventEnvelope) -> tuple[Route, OutgoingMessage]:
-        """Raises ValidationError (also for an event that is too large), EncodeError, UnknownEventTypeError."""
         validate_envelope(envelope)
         payload = self._serializer.encode(envelope)
         if len(payload) > self._max_event_bytes:

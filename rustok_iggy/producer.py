@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from rustok_iggy.backpressure import BackpressureController
+from rustok_iggy.durations import Durations
 from rustok_iggy.errors import TransportClosedError
 from rustok_iggy.publish_admission import Admission, Entrant
 from rustok_iggy.publish_attempt import PublishAttempt
@@ -69,6 +70,7 @@ class Producer:
         self._backpressure = backpressure or BackpressureController()
         self._admission: Admission[Call] = Admission(self._backpressure)
         self._counted = ProducerStatistics()
+        self._seconds = Durations()
 
     @property
     def statistics(self) -> ProducerStatistics:
@@ -80,6 +82,7 @@ class Producer:
             waiting=self._admission.waiting_events,
             rejected=self._backpressure.rejected,
             backpressure=self._backpressure.state,
+            seconds=self._seconds.taken(),
         )
 
     async def publish(self, message: OutgoingMessage, *, topic: str, partition_id: int, tenant_id: UUID) -> int:
@@ -351,9 +354,11 @@ class Producer:
         self._settle(lane.queue.fail(batch, failure, behind=behind))
 
     def _settle(self, submissions: Iterable[Submission]) -> None:
-        counted = self._counted
+        counted, began_before = self._counted, self._timeout + self._loop.time()
         for submission in submissions:
             assert isinstance(submission, PendingSubmission), "only pending submissions are queued"
+            if not submission.failures:  # each was given `timeout` seconds when it began
+                self._seconds.add(began_before - submission.deadline)
             counted.confirmed += len(submission.messages) - len(submission.failures)
             for failure in submission.failures.values():
                 name = failure.status.value

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from rustok_iggy.backpressure import BackpressureState
+from rustok_iggy.durations import NONE_TAKEN, DurationsTaken
 from rustok_iggy.health import ComponentHealth, component
 from rustok_iggy.publish_admission import Entrant
 from rustok_iggy.publish_attempt import PublishAttempt
@@ -107,6 +108,8 @@ class ProducerStatistics:
     retries: int = 0
     retrying: int = 0
     """Partitions whose batch failed and is being repeated right now."""
+    seconds: DurationsTaken = NONE_TAKEN
+    """From publish() to its confirmation; a batch counts once for each of its partitions."""
 
     def health(self) -> ComponentHealth:
         """Degraded when a batch is being repeated or the queue fills up, unhealthy when nothing more is taken."""

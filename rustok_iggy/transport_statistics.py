@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rustok_iggy.consumer.group_statistics import GroupStatistics
 from rustok_iggy.consumer.statistics import ConsumerStatistics
 from rustok_iggy.publish_lane import ProducerStatistics
 from rustok_iggy_connector import ConnectorStatistics
@@ -16,3 +17,5 @@ class TransportStatistics:
     publishing: ProducerStatistics
     consuming: ConsumerStatistics
     connector: ConnectorStatistics
+    groups: tuple[GroupStatistics, ...] = ()
+    """What this process consumes, each group on each topic by itself; `consuming` is their sum."""

@@ -44,7 +44,7 @@ from rustok_iggy_connector.errors import (
     UnsupportedOptionError,
 )
 from rustok_iggy_connector.factory import open_connector
-from rustok_iggy_connector.logging import get_logger
+from rustok_iggy_connector.logging import get_logger, log_context
 from rustok_iggy_connector.memory import InMemoryConnector, MemoryServer
 from rustok_iggy_connector.models import (
     MAX_HEADERS_BYTES,
@@ -132,5 +132,6 @@ __all__ = [
     "TransientServerError",
     "UnsupportedOptionError",
     "get_logger",
+    "log_context",
     "open_connector",
 ]

@@ -8,6 +8,7 @@ attributes it carries `event`, a constant name, and `facts`, the values, for for
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 from typing import cast
 
 import structlog
@@ -29,6 +30,11 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
         cache_logger_on_first_use=True,
     )
     return cast("structlog.stdlib.BoundLogger", logger)
+
+
+def log_context(**values: str) -> AbstractContextManager[None]:
+    """Bind values in structlog's context variables while inside: every record made there carries them."""
+    return structlog.contextvars.bound_contextvars(**values)
 
 
 def _to_record(_: WrappedLogger, __: str, facts: EventDict) -> tuple[tuple[str, ...], dict[str, object]]:

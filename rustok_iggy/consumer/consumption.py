@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -16,10 +16,11 @@ from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy.consumer.own_journals import OwnJournals
 from rustok_iggy.consumer.slots import Slots
 from rustok_iggy.consumer.source_journal import Journals
-from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionServices, Pauses
+from rustok_iggy.consumer.statistics import GroupLedger, PartitionServices
 from rustok_iggy.consumer.subscription import Subscription
 from rustok_iggy.dead_letters.records import handled_types_digest
 from rustok_iggy.errors import ConsumerError
+from rustok_iggy.tracing.contract import Tracing
 from rustok_iggy_connector import IggyConnector, get_logger
 
 log = get_logger(__name__)
@@ -37,8 +38,8 @@ class Consumption:
         journals: OwnJournals,
         reader: EnvelopeReader,
         config: ConsumerConfig,
-        statistics: ConsumerStatistics,
-        pauses: Mapping[str, Pauses],
+        ledger: GroupLedger,
+        tracing: Tracing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._threads = ThreadPoolExecutor(config.handler_threads, thread_name_prefix="rustok-iggy-handler")
@@ -49,6 +50,7 @@ class Consumption:
 
         def member(handlers: list[Subscription]) -> GroupMember:
             first = handlers[0]
+            counted = ledger.counters[first.group, first.topic]
             router = Router(handlers, self._threads, timeout=config.handler_timeout)
             return GroupMember(
                 connector,
@@ -61,11 +63,13 @@ class Consumption:
                     reader=reader,
                     router=router,
                     config=config,
-                    statistics=statistics,
+                    statistics=counted.events,
+                    handler_seconds=counted.handler_seconds,
+                    tracing=tracing,
                     clock=clock,
                     chance=random.random,
                     slots=Slots(first.max_concurrency or config.max_concurrency),
-                    pauses=pauses[first.group],
+                    pauses=ledger.pauses[first.group],
                     ordering=first.ordering,
                     deduplicate=first.deduplicate,
                     undecodable=first.undecodable,
@@ -91,6 +95,11 @@ class Consumption:
         """Say which deliveries do not end."""
         for member in self.members:
             yield from member.unhealthy()
+
+    def stalled(self) -> Iterator[str]:
+        """Say why nothing moves any more."""
+        for member in self.members:
+            yield from member.stalled()
 
     def acknowledge(self, event_id: UUID) -> None:
         """See EventTransport.acknowledge."""
@@ -119,11 +128,18 @@ class Consumption:
             finally:
                 await self._journals.aclose()
             self._threads.shutdown(wait=False, cancel_futures=True)
-        errors = [error for task in tasks if (error := task.exception()) is not None]
+        errors = [error for task in tasks if (error := _error(task)) is not None]
         for error in errors[1:]:
             log.error("second_subscription_failed", error=type(error).__name__)
         if errors:
             raise errors[0]
+
+
+def _error(task: asyncio.Task[None]) -> BaseException | None:
+    """What a member ended with. None of ours cancels one that is not told to stop: then somebody killed it."""
+    if task.cancelled():
+        return ConsumerError(f"{task.get_name()}: the task was cancelled from outside; its group is not served here")
+    return task.exception()
 
 
 async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -43,6 +43,11 @@ class Handling:
         """Deliveries whose handlers have not ended."""
         yield from self._running.values()
 
+    @property
+    def count(self) -> int:
+        """How many handlers run."""
+        return len(self._running)
+
     async def run(
         self, delivery: Delivery, context: DeliveryContext, task: asyncio.Task[None]
     ) -> Exception | Unread | None:
@@ -53,7 +58,12 @@ class Handling:
                 envelope = self._decoded(delivery)
             except SerializationError as error:
                 return Unread(self._located(delivery, error))
-            await delivery.route.run(envelope, context)
+            tracing = self._services.tracing
+            if tracing is None:
+                await delivery.route.run(envelope, context)
+            else:
+                with tracing.handling(envelope, context, delivery.message.headers):
+                    await delivery.route.run(envelope, context)
         except asyncio.CancelledError:
             if delivery.timed_out and task.uncancel() == 0:
                 delivery.timed_out = False
@@ -72,6 +82,10 @@ class Handling:
             return self._timeout(delivery)
         finally:
             del self._running[task]
+
+    def running_for(self, seconds: float, *, now: float) -> int:
+        """How many handlers have run for at least so long."""
+        return sum(now - delivery.started_at >= seconds for delivery in self._running.values())
 
     def watch(self, now: float) -> None:
         """Cancel handlers that run too long; log those that run long."""

@@ -84,7 +84,7 @@ class LaneRunner:
         self._timers: dict[int | None, asyncio.TimerHandle] = {}
         self._probe: asyncio.TimerHandle | None = None
         self._given_up = False
-        self._handling = Handling(services, partition.partition_id)
+        self.handling = Handling(services, partition.partition_id)
         self._allowed_until = float("-inf")
         self.lanes: Lanes[int | None, Delivery] = Lanes()
         for tenant in services.pauses.tenants:
@@ -159,7 +159,7 @@ class LaneRunner:
 
     def watch(self, now: float) -> None:
         """Cancel handlers that run too long; log those that run long."""
-        self._handling.watch(now)
+        self.handling.watch(now)
 
     def add(self, delivery: Delivery) -> None:
         """Append to its lane what comes after all of its tenant that is there already."""
@@ -173,7 +173,7 @@ class LaneRunner:
 
     def stuck(self, now: float) -> Iterator[Delivery]:
         """Deliveries that have run, or waited for their acknowledgement, for too long."""
-        begun = (*self._handling.running, *(delivery for _, delivery in self._unacked.values()))
+        begun = (*self.handling.running, *(delivery for _, delivery in self._unacked.values()))
         yield from (each for each in begun if now - each.started_at >= self._services.config.stuck_after)
 
     def holding(self, offset: int | None) -> Delivery | None:
@@ -186,7 +186,7 @@ class LaneRunner:
 
     def unacked(self, event_id: UUID) -> Iterator[Callable[[], None]]:
         """What acknowledges an event, for each open delivery that has its id."""
-        begun = (*self._handling.running, *(delivery for _, delivery in self._unacked.values()))
+        begun = (*self.handling.running, *(delivery for _, delivery in self._unacked.values()))
         for delivery in begun:
             if delivery.route.manual and delivery.opened.id == event_id:
                 yield partial(self._acknowledge, delivery)
@@ -205,13 +205,12 @@ class LaneRunner:
                 delivery.attempt += 1
                 delivery.started_at = clock()
                 try:
-                    failure = await self._handling.run(delivery, self._context(delivery), task)
+                    failure = await self.handling.run(delivery, self._context(delivery), task)
                 except asyncio.CancelledError:
                     lanes.put_back(lane)
                     services.breaker.given_up()
                     raise
-                self._ended(lane, delivery, failure)
-                is_turn_over = clock() > turn_ends
+                is_turn_over = self._ended(lane, delivery, failure) > turn_ends
                 if partition.enough_settled or is_turn_over:
                     waiting = partition.after_delivery()
                     if waiting is not None:
@@ -258,13 +257,17 @@ class LaneRunner:
         self._probe = None
         self.kick()
 
-    def _ended(self, lane: TenantLane, delivery: Delivery, failure: Exception | Unread | None) -> None:
+    def _ended(self, lane: TenantLane, delivery: Delivery, failure: Exception | Unread | None) -> float:
+        """A handler has ended; return when."""
+        now = self._services.clock()
+        self._services.handler_seconds.add(now - delivery.started_at)
         if self._given_up:
             self.lanes.put_back(lane)
         elif failure is not None and not delivery.acked:
             self._failed(lane, delivery, failure)
         else:
             self._succeeded(lane, delivery)
+        return now
 
     def _context(self, delivery: Delivery) -> DeliveryContext:
         partition, services = self._partition, self._services
@@ -339,7 +342,7 @@ class LaneRunner:
             self._retry(lane, delivery, decision, error)
         elif decision.outcome is Outcome.STOP or self._stops(delivery):
             self.lanes.put_back(lane)
-            error.add_note(self._handling.where(delivery))
+            error.add_note(self.handling.where(delivery))
             self._partition.fail(error)
         elif decision.cause is Cause.FAILED and self._services.breaker.is_open:
             self.lanes.put_back(lane)  # a database that is down parks nobody: it runs again as a probe, or afterwards
@@ -361,7 +364,7 @@ class LaneRunner:
         self._services.statistics.retried += 1
         log.warning(
             "delivery_failed",
-            **self._handling.ids(delivery),
+            **self.handling.ids(delivery),
             error=type(error).__name__,
             again_in=round(decision.delay, 3),
         )

@@ -9,6 +9,8 @@ from datetime import datetime
 from uuid import UUID
 
 from rustok_iggy.consumer.assignment import Handover, changes, handover, may_begin
+from rustok_iggy.consumer.group_statistics import GroupStanding, standing
+from rustok_iggy.consumer.liveness import patience, stalled
 from rustok_iggy.consumer.membership import is_transient
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.source_journal import Journals
@@ -60,6 +62,7 @@ class GroupMember:
         self._ending: dict[int, asyncio.Task[None]] = {}
         self._generation = 0
         self._asked_at = float("-inf")
+        self._round_at = services.clock()
         self._asking = asyncio.Event()
         self._answered = asyncio.Event()
         self._stopping = False
@@ -74,6 +77,10 @@ class GroupMember:
     @property
     def group(self) -> str:
         return self._services.group
+
+    @property
+    def topic(self) -> str:
+        return self._services.topic
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -149,23 +156,39 @@ class GroupMember:
 
     def degraded(self) -> Iterator[str]:
         """Say what somebody should look at."""
-        if not self.may_begin():
-            yield f"{self.name}: the server has not said for several heartbeats which partitions are ours"
         if self._services.breaker.is_open:
             yield f"{self.name}: nearly every delivery fails; all wait, and one after another is tried"
         for partition_id, consumer in self._consumers.items():
             yield from (f"{self.name}/{partition_id}: {each}" for each in consumer.degraded())
 
     def unhealthy(self) -> Iterator[str]:
-        """Say which deliveries do not end."""
+        """Say what keeps events from being handled."""
+        if not self.may_begin():
+            yield f"{self.name}: the server has not said for several heartbeats which partitions are ours"
         for partition_id, consumer in self._consumers.items():
             yield from (f"{self.name}/{partition_id}: {each}" for each in consumer.unhealthy())
+
+    def stalled(self) -> Iterator[str]:
+        """Say why nothing moves here any more."""
+        now, limit = self._clock(), patience(self._services.config)
+        found = stalled(
+            since_round=now - self._round_at,
+            running_long=sum(each.runner.handling.running_for(limit, now=now) for each in self._consumers.values()),
+            slots=self._services.slots.limit,
+            limit=limit,
+        )
+        yield from (f"{self.name}: {each}" for each in found)
+
+    def standing(self) -> GroupStanding:
+        """How things stand in the partitions this member has."""
+        return standing(self._services, self._consumers.values(), is_assigned=self.may_begin())
 
     async def run(self) -> None:
         """Consume until stop(). Raises what a partition raises (partition.py), once the others have ended."""
         watching = asyncio.create_task(self._watch(), name=f"watch {self.name}")
         try:
             while not self._stopping and self._failure is None:
+                self._round_at = self._clock()
                 await self._round()
                 await self._until_next_round()
         finally:

@@ -12,6 +12,7 @@ class Slots(Generic[P]):
     """A number of slots, and who waits for one, in the order of asking."""
 
     def __init__(self, limit: int) -> None:
+        self.limit = limit
         self._free = limit
         self._waiting: deque[P] = deque()
 

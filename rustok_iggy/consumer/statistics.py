@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from rustok_iggy.consumer.breaker import CircuitBreaker
 from rustok_iggy.consumer.delivery import EnvelopeReader, Router
 from rustok_iggy.consumer.slots import Slots
 from rustok_iggy.consumer.subscription import OnGap, OnUndecodable, OnUnknown, Ordering
+from rustok_iggy.durations import Durations
+from rustok_iggy.tracing.contract import Tracing
 
 LONGEST_WATCH_INTERVAL = 1.0
 WATCH_SHARE = 0.1
@@ -20,7 +23,7 @@ WATCH_SHARE = 0.1
 
 @dataclass(slots=True, kw_only=True)
 class ConsumerStatistics:
-    """Messages since the start, of all groups together.
+    """Messages since the start: of one group on one topic, or of all together.
 
     polled = handled + filtered + duplicates + letters + what is in flight or given up. `retried` counts attempts after
     the first. A letter that is redriven is no new event: it counts in `redriven`, or `redrives_failed` each time.
@@ -47,12 +50,28 @@ class ConsumerStatistics:
     """Lanes that still waited when their partition was handed over; their events run at the new owner."""
 
 
+@dataclass(frozen=True, slots=True)
+class GroupCounters:
+    """What is counted of one group on one topic, over all runs."""
+
+    events: ConsumerStatistics = field(default_factory=ConsumerStatistics)
+    handler_seconds: Durations = field(default_factory=Durations)
+
+
 @dataclass(slots=True)
 class Pauses:
     """What of a group is paused: all of it, or some tenants. Outlives rebalances and runs."""
 
     everything: bool = False
     tenants: set[UUID] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLedger:
+    """What of the groups outlives a run: what is paused, by group, and what was counted, by group and topic."""
+
+    pauses: defaultdict[str, Pauses] = field(default_factory=lambda: defaultdict(Pauses))
+    counters: defaultdict[tuple[str, str], GroupCounters] = field(default_factory=lambda: defaultdict(GroupCounters))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +91,8 @@ class PartitionServices:
     clock: Callable[[], float]
     chance: Callable[[], float]
     slots: Slots[Any]
+    handler_seconds: Durations = field(default_factory=Durations)
+    tracing: Tracing | None = None
     now: Callable[[], int] = lambda: time.time_ns() // 1000
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     pauses: Pauses = field(default_factory=Pauses)

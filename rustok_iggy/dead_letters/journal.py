@@ -81,6 +81,8 @@ class Journal:
         # What follows from the letters, so that nobody has to go through all of them.
         self._parking: dict[UUID, list[int]] = {}
         self._settled: Counter[tuple[UUID, Outcome]] = Counter()
+        self._open = 0
+        self._oldest_failure: int | None = None
         for letter in snapshot.letters:
             self._keep(letter)
             self._park(letter)
@@ -135,6 +137,21 @@ class Journal:
     def open_letters(self) -> Iterator[FoldedLetter]:
         """All open letters, in order of source offset."""
         return (self._letters[offset] for offset in sorted(self._letters) if self._letters[offset].is_open)
+
+    @property
+    def open_count(self) -> int:
+        """How many letters are open."""
+        return self._open
+
+    @property
+    def oldest_failure(self) -> int | None:
+        """When the open letter that failed first did so, in µs since 1970 UTC; None without letters.
+
+        Goes through all letters, once after each change.
+        """
+        if self._oldest_failure is None and self._open:
+            self._oldest_failure = min(each.first_failed_at for each in self._letters.values() if each.is_open)
+        return self._oldest_failure
 
     def parked_from(self, tenant_id: UUID) -> int | None:
         """The offset of the tenant's first open letter that parks it: events above it become letters. None = live."""
@@ -257,11 +274,16 @@ class Journal:
     def _keep(self, letter: FoldedLetter) -> None:
         self._drop(letter.offset)
         self._letters[letter.offset] = letter
+        self._open += letter.is_open
+        self._oldest_failure = None
         if letter.settled_in is not None:
             self._settled[letter.settled_in, letter.outcome or Outcome.FAILED] += 1
 
     def _drop(self, offset: int) -> None:
         letter = self._letters.pop(offset, None)
+        if letter is not None:
+            self._open -= letter.is_open
+            self._oldest_failure = None
         if letter is not None and letter.settled_in is not None:
             counted = letter.settled_in, letter.outcome or Outcome.FAILED
             self._settled[counted] -= 1

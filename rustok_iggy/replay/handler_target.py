@@ -237,6 +237,7 @@ class Crew:
             chance=random.random,
             slots=Slots(options.max_concurrency),
             replay=self._run.state.replay_id,
+            tracing=self._run.tracing,
         )
 
     def _noting_failures(self, handler: Handler, threads: Executor) -> Handler:

@@ -31,6 +31,7 @@ from rustok_iggy.replay.progress import ReplayProgress
 from rustok_iggy.replay.replay_run import OnProgress, ReplayRun
 from rustok_iggy.serialization import EventSerializer
 from rustok_iggy.topology import Topic
+from rustok_iggy.tracing.contract import Tracing
 from rustok_iggy_connector import IggyConnector, NotFoundError
 
 REPLAYABLE = (Topic.DOMAIN, Topic.SYSTEM)
@@ -52,6 +53,7 @@ class ReplayManager:
     json: EventSerializer | None
     config: ConsumerConfig
     is_forbidden: Callable[[Handler], bool]
+    tracing: Tracing | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Sleep = asyncio.sleep
     now: Callable[[], datetime] = utc_now
@@ -100,6 +102,7 @@ class ReplayManager:
                 state=state,
                 is_resumed=is_resumed,
                 on_progress=on_progress,
+                tracing=self.tracing,
             )
             if isinstance(target, FileTarget):
                 assert self.json is not None, "checked before"

@@ -18,6 +18,7 @@ from rustok_iggy.replay.options import ReplayOptions, Undecodable
 from rustok_iggy.replay.plan import PartitionRange, ReplayPlan
 from rustok_iggy.replay.progress import Meter, RatePace, ReplayProgress
 from rustok_iggy.replay.selection import UNREADABLE, DecodedEnvelope, Selection
+from rustok_iggy.tracing.contract import Tracing
 from rustok_iggy_connector import Position, ReceivedMessage
 
 OnProgress = Callable[[ReplayProgress], None]
@@ -44,6 +45,7 @@ class ReplayRun:
     state: Checkpoint
     is_resumed: bool
     on_progress: OnProgress | None = None
+    tracing: Tracing | None = None
     pace: RatePace = field(init=False)
     _meter: Meter = field(init=False)
     _report_at: float = field(init=False)

@@ -137,7 +137,7 @@ class ObservedTransport(IggyTransport):
     @property
     def subscribed(self) -> set[tuple[str, str]]:
         """(group, topic) of every subscription."""
-        return {(each.group, each.topic) for each in self._subscriptions}
+        return {(each.group, each.topic) for each in self.statistics().groups}
 
     def owned(self) -> dict[str, tuple[int, ...]]:
         """group/topic → the partitions that are consumed here now; nothing while nothing is consumed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +12,7 @@ from rustok_iggy.consumer.consumption import Consumption
 from rustok_iggy.consumer.delivery import EnvelopeReader
 from rustok_iggy.consumer.failure import FailurePolicy
 from rustok_iggy.consumer.own_journals import OwnJournals
-from rustok_iggy.consumer.statistics import ConsumerStatistics, Pauses
+from rustok_iggy.consumer.statistics import GroupLedger
 from rustok_iggy.consumer.subscription import Ordering, Subscription
 from rustok_iggy.topology import Topic
 from rustok_iggy_connector import ConnectorError
@@ -95,8 +94,7 @@ class Process:
             journals=journals,
             reader=EnvelopeReader({SerializationFormat.JSON: SERIALIZER}, SerializationFormat.JSON),
             config=CONFIG,
-            statistics=ConsumerStatistics(),
-            pauses=defaultdict(Pauses),
+            ledger=GroupLedger(),
             clock=self.loop.time,
         )
         try:
