@@ -1,6 +1,6 @@
 """Mistakes that the engine could have, each put into the real code: the simulation must notice every one.
 
-What only the fold of the journal can get wrong is planted in tests/dead_letters/test_journal_machine.py: F1 and the low
+What only the fold of the journal can get wrong is planted in tests/dead_letters/test_journal_machine.py: the low
 mark left out, letters of overtaken owners counted, a failed settlement that closes its letter, a fold from the oldest
 open letter only. Appends side by side are not here: an owner counts what it reads back, so that they do no harm.
 """
@@ -8,13 +8,10 @@ open letter only. Appends side by side are not here: an owner counts what it rea
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from rustok_iggy.consumer.commits import Commits
-from rustok_iggy.consumer.confirmations import Confirmations
 from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.handling import Handling
 from rustok_iggy.consumer.intake import Intake
@@ -84,16 +81,6 @@ def lettered_events_run_live(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Intake, "start_after", lambda self, offset, lettered: start_after(self, offset, lettered=frozenset()))
 
 
-def letters_count_unconfirmed(patch: pytest.MonkeyPatch) -> None:
-    """F4 left out: a letter is committed past as soon as the server answers anything."""
-
-    def answered(self: Confirmations, *, generation: int, claimed: int) -> list[int]:
-        settled, self._asked = self._asked, []
-        return settled
-
-    patch.setattr(Confirmations, "answered", answered)
-
-
 def redrive_without_settlement(patch: pytest.MonkeyPatch) -> None:
     """That a letter was handled is written nowhere."""
     write = OwnedJournal.write
@@ -144,22 +131,3 @@ def window_kept_across_a_gain(patch: pytest.MonkeyPatch) -> None:
         return window
 
     patch.setattr(Polling, "seeded", kept)
-
-
-def two_stores_in_flight(patch: pytest.MonkeyPatch) -> None:
-    """The probe of a missing partition does not wait for the store of the watermark."""
-
-    class NoLock(AbstractAsyncContextManager[None]):
-        def locked(self) -> bool:
-            return False
-
-        async def __aexit__(self, *_: object) -> None:
-            return None
-
-    begin = Commits.__init__
-
-    def without_lock(self: Commits, *arguments: Any, **options: Any) -> None:
-        begin(self, *arguments, **options)
-        self._storing = NoLock()  # type: ignore[assignment]  # the bug
-
-    patch.setattr(Commits, "__init__", without_lock)
