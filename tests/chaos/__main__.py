@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--engine", choices=["local", "iggy-server", "remote"], default="local")
     parser.add_argument("--seed", type=int, default=None, help="the same faults again; their timing is never the same")
     parser.add_argument("--members", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=20.0, help="events a second for each of four tenants")
+    parser.add_argument("--rate", type=float, default=40.0, help="events a second for each of four tenants")
     parser.add_argument("--bad-share", type=float, default=0.01, help="share of events that fail until mended")
     parser.add_argument("--keep", action="store_true", help="leave what the run wrote, also when all is well")
     given = parser.parse_args()

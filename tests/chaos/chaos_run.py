@@ -32,7 +32,7 @@ class Plan:
     seed: int
     seconds: float
     members: int = 3
-    rate: float = 20.0
+    rate: float = 40.0
     bad_share: float = 0.01
     interval: float = 1.0
     settle_within: float = 120.0

@@ -63,8 +63,10 @@ class Faults:
                 each.result()
 
     def _begin(self, fault: Fault) -> None:
-        # Drawn in any case: what was drawn next must not hang on how quick the processes are.
-        member = self.random.choice(self.members)
+        # Drawn in any case: what is drawn next must not hang on how quick the processes are. Who is up goes first: one
+        # that only just starts has nothing to lose.
+        drawn = self.random.sample(self.members, len(self.members))
+        member = next((each for each in drawn if each.ready.is_set()), drawn[0])
         seconds = self.random.uniform(*HELD_UP)
         match fault:
             case Fault.KILL_MEMBER:

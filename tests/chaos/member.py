@@ -12,8 +12,10 @@ from tests.chaos import program
 from tests.chaos.histories import History, Noted, What, now
 from tests.chaos.scenario import GROUP, ON_FAILURE, Happened, Settings, catalog, mended_below
 
-LONGEST_WORK = 0.03
+LONGEST_WORK = 0.02
 """Seconds that a handler takes: most kills hit one in the middle, and others in the lanes behind it."""
+SLOW_SHARE, SLOWEST_WORK = 0.02, 0.5
+"""Some take several commit intervals: others of the partition are done and committed around them."""
 
 
 class NotMendedError(Exception):
@@ -34,7 +36,8 @@ class Service:
         assert isinstance(event, Happened)
         self._note(What.BEGAN, event, context)
         try:
-            await asyncio.sleep(self._random.uniform(0, LONGEST_WORK))
+            longest = SLOWEST_WORK if self._random.random() < SLOW_SHARE else LONGEST_WORK
+            await asyncio.sleep(self._random.uniform(0, longest))
             self._work(event)
         except asyncio.CancelledError:
             self._note(What.CANCELLED, event, context)

@@ -58,9 +58,10 @@ class Operator:
         failed = [letter for letter in page.letters if letter.cause is Cause.FAILED and letter.event_id is not None]
         if failed:
             unwanted = LetterSelection(event_ids=(self.random.choice(failed).event_id,))
-            await self.transport.dead_letters.discard(
+            asked = await self.transport.dead_letters.discard(
                 unwanted, group=GROUP, by="operator", reason="not wanted", seen=page.seen
             )
+            self.did["letters meant by discards"] += asked.letters
 
     async def settle_everything(self, *, within: float) -> str:
         """Mend all, redrive until nothing is open and nothing left to handle; say what is left if it takes longer."""

@@ -19,7 +19,7 @@ ENGINES = [
 
 
 async def test_nothing_is_lost_and_every_tenant_keeps_its_order(tmp_path: Path) -> None:
-    plan = Plan(engine="local", seed=secrets.randbits(32), seconds=6, bad_share=0.03, interval=0.8, settle_within=30)
+    plan = Plan(engine="local", seed=secrets.randbits(32), seconds=5, bad_share=0.03, interval=0.8, settle_within=40)
     report = await run(plan, tmp_path)
     assert not report.violations, report
 
