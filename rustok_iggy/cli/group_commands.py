@@ -65,14 +65,11 @@ async def reset(
     """Let a group that nobody reads in go on elsewhere: events come again, or are skipped."""
     async with open_session(desk) as session:
         plan = await session.groups.plan_reset(topic=topic, group=group, to=cast("ResetTo", to))
-        if desk.as_json and dry_run:
-            desk.show(_reset_data(plan, done=False))
+        if dry_run or not plan.changes:
+            desk.show(_reset_data(plan, done=False), *_reset_lines(plan))
+            return
         if not desk.as_json:
             desk.show(None, *_reset_lines(plan))
-        if dry_run or not plan.changes:
-            if desk.as_json and not dry_run:
-                desk.show(_reset_data(plan, done=False))
-            return
         desk.confirm(f"Move group {group} on topic {topic}?")
         await session.groups.reset(plan)
         desk.show(_reset_data(plan, done=True), marked("ok", f"group {group} goes on there"))

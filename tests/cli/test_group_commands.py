@@ -49,7 +49,9 @@ def test_what_is_not_there_is_said(read: CommandLine, arguments: tuple[str, ...]
     ("to", "again", "skipped"), [("earliest", 4, 0), ("latest", 0, 6), ("2", 2, 0), ("8", 0, 4), ("1h", 4, 0)]
 )
 def test_a_dry_run_of_a_reset_counts_and_changes_nothing(read: CommandLine, to: str, again: int, skipped: int) -> None:
-    planned = read.run("groups", "reset", "billing", "--to", to, "--dry-run", "--json").json
+    result = read.run("groups", "reset", "billing", "--to", to, "--dry-run", "--json")
+    assert result.code == 0, result
+    planned = result.json
     assert (planned["again"], planned["skipped"], planned["done"]) == (again, skipped, False)
     assert read.run("groups", "list", "--json").json[0]["lag"] == 6
 

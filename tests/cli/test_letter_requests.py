@@ -1,11 +1,11 @@
 """`dlq redrive` and `discard`, with an owner at work beside the command."""
 
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from rustok_iggy import DeadLetterSummary, LetterRequest, PlannedLane
+from rustok_iggy import DeadLetterSummary, DlqManager, LetterRequest, LetterSelection, PlannedLane
 from rustok_iggy.cli.letter_requests import Canary, user
 from rustok_iggy.dead_letters.records import Action
 from tests.cli.command_line import CommandLine, Result
@@ -82,6 +82,22 @@ def test_a_discard_gives_up_exactly_what_was_seen(lettered: CommandLine) -> None
     assert result.code == 0, result
     assert result.json[0]["discarded"] == LETTERS
     assert worker.requests[0].reason == "test orders"
+
+
+def test_a_discard_means_nothing_that_came_after_the_question(
+    lettered: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discard, seen = DlqManager.discard, []
+
+    async def noted(self: DlqManager, selection: LetterSelection, **options: Any) -> LetterRequest:
+        request = await discard(self, selection, **options)
+        seen.append((options.get("seen"), request.seen))
+        return request
+
+    monkeypatch.setattr(DlqManager, "discard", noted)
+    assert lettered.run(*DISCARD, "--all", "--yes", "--wait", "0").code == 0
+    (_, read), (named, _) = seen
+    assert named == read
 
 
 def test_what_is_not_done_in_time_goes_on_without_us(lettered: CommandLine) -> None:

@@ -88,6 +88,14 @@ def test_one_target_is_named(published: CommandLine, plan: Path, arguments: tupl
     assert published.run("replay", "run", plan, *arguments).code == code
 
 
+def test_a_checkpoint_of_another_plan_says_nothing(published: CommandLine, plan: Path, tmp_path: Path) -> None:
+    published.run("replay", "run", plan, "--to-file", tmp_path / "events.jsonl")
+    other = tmp_path / "other.plan"
+    published.run("replay", "plan", "--type", "thing.ignored", "-o", other)
+    result = published.run("replay", "status", other, "--checkpoint", f"{plan}.checkpoint")
+    assert (result.code, "belongs to another plan" in result.err) == (3, True), result
+
+
 def test_what_is_no_plan_is_said(published: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "x.plan"
     assert published.run("replay", "status", file).code == 4

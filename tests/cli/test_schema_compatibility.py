@@ -43,6 +43,22 @@ class LongAddress(Struct):
     zip: str
 
 
+class Home(Struct, tag="home"):
+    at: Address
+
+
+class Work(Struct, tag="work"):
+    at: Address
+
+
+class LongHome(Struct, tag="home"):
+    at: LongAddress
+
+
+class LongWork(Struct, tag="work"):
+    at: LongAddress
+
+
 # what, saved, current, backward compatible, forward compatible
 CHANGES: list[tuple[str, Exported, Exported, bool, bool]] = [
     ("nothing", of(NUMBER), of(NUMBER), True, True),
@@ -58,6 +74,9 @@ CHANGES: list[tuple[str, Exported, Exported, bool, bool]] = [
     ("values change", of(("a", dict[str, int])), of(("a", dict[str, str])), False, False),
     ("a nested field is added", of(("a", Address)), of(("a", LongAddress)), False, True),
     ("a list of nested ones", of(("a", list[Address])), of(("a", list[LongAddress])), False, True),
+    ("what each of two may hold", of(("a", Home | Work)), of(("a", LongHome | LongWork)), False, True),
+    ("the second of two", of(("a", Work)), of(("a", LongHome | LongWork)), False, False),
+    ("one more alternative", of(("a", Home)), of(("a", Home | Work)), True, False),
     ("a version without an upcaster", of(NUMBER), of(NUMBER, version=2), False, False),
     ("a version with one", of(NUMBER), of(NUMBER, version=2, upcasts=(1,)), True, False),
     ("a type is removed", of(NUMBER), of(NUMBER, event_type="other.done"), False, True),

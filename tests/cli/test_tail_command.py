@@ -1,10 +1,17 @@
 """`tail`: from where, which, how many, and on."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
+import pytest
+
 from rustok_iggy import EventEnvelope, MemoryTransport
-from rustok_iggy_connector import IggyConnector
+from rustok_iggy.cli import tail_command
+from rustok_iggy.cli.session import Session
+from rustok_iggy.replay.log_reader import LogReader
+from rustok_iggy_connector import IggyConnector, InMemoryConnector
 from tests.cli.command_line import CommandLine
 from tests.consumer.hosts import Ignored, catalog, counted
 
@@ -69,3 +76,19 @@ def test_without_topics_it_says_what_to_do(line: CommandLine) -> None:
     result = line.run("tail", "--no-follow")
     assert result.code == 4
     assert "rustok-iggy topology apply" in result.err
+
+
+def test_without_following_it_ends_where_the_topic_ended(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    line.publish_numbers(2)
+    opened = tail_command.open_log
+
+    @asynccontextmanager
+    async def later(session: Session, topic: str) -> AsyncIterator[LogReader]:
+        other = InMemoryConnector(line.server)
+        async with MemoryTransport(line.config, catalog=catalog, connector=other) as transport:
+            await transport.publish(counted(99))
+        async with opened(session, topic) as log:
+            yield log
+
+    monkeypatch.setattr(tail_command, "open_log", later)
+    assert len(line.run("tail", "--no-follow", "--from", "earliest", "--json").lines) == 2
