@@ -20,6 +20,7 @@ from rustok_iggy.config import (
 )
 from rustok_iggy.consumer.context import DeliveryContext, Fence, Redrive
 from rustok_iggy.consumer.failure import Block, DeadLetter, ParkTenant, Retry, Stop
+from rustok_iggy.consumer.group_statistics import GroupStanding, GroupStatistics
 from rustok_iggy.consumer.statistics import ConsumerStatistics
 from rustok_iggy.consumer.subscription import (
     Ack,
@@ -161,6 +162,8 @@ __all__ = [
     "ExportProgress",
     "Fence",
     "FileTarget",
+    "GroupStanding",
+    "GroupStatistics",
     "HealthReport",
     "HealthStatus",
     "IggyConfig",
