@@ -1,7 +1,8 @@
 """Works the operators' requests on the dead letters of one partition, as its owner.
 
 A letter runs in its tenant's lane like any event: what it runs beside, its time limit and the breaker are those of the
-lane. Around it stand two records: the attempt, read back before it runs, and the settlement, once it ended. What is
+lane. Around it stand two records: the attempt, read back before it runs, and the settlement, once it ended; those of
+some letters go together (stride.py), which still run one after another, and none after one that failed. What is
 left to do is asked of redrive_plan.py again and again; nothing is remembered that a new owner would not read there.
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from rustok_iggy.consumer.context import Redrive
 from rustok_iggy.consumer.delivery import Delivery, NotRun, Redriving
@@ -17,6 +19,7 @@ from rustok_iggy.consumer.letter_records import failure_of
 from rustok_iggy.consumer.redelivery import redelivery
 from rustok_iggy.consumer.source_journal import SourceJournal
 from rustok_iggy.consumer.statistics import PartitionServices
+from rustok_iggy.consumer.stride import RECORDED_WITHIN, Stride
 from rustok_iggy.dead_letters.drafts import RecordDraft
 from rustok_iggy.dead_letters.failures import describe_failure
 from rustok_iggy.dead_letters.journal import Verdict
@@ -68,6 +71,26 @@ class Redriven(Protocol):
     def changed(self) -> None:
         """Nothing is on its way any more."""
         ...
+
+
+@dataclass(slots=True)
+class _LaneRun:
+    """How far a lane is; `handled`: what is to be recorded of letters that were handled."""
+
+    request: Request
+    letters: Sequence[FoldedLetter]
+    stride: Stride
+    stopped: asyncio.Future[Any]
+    done: int = 0
+    handled: list[RecordDraft] = field(default_factory=list)
+
+    @property
+    def planned(self) -> Sequence[FoldedLetter]:
+        return self.letters[self.done : self.done + self.stride.letters]
+
+    def take_handled(self) -> list[RecordDraft]:
+        taken, self.handled = self.handled, []
+        return taken
 
 
 class Redriver:
@@ -161,10 +184,11 @@ class Redriver:
     async def _redrive(self, request: Request, lanes: Sequence[RedriveLane]) -> None:
         """Run the lanes of a plan, some side by side."""
         left = iter(lanes)
+        stopped = asyncio.create_task(self._stopping.wait())
 
         async def work() -> None:
             for lane in left:
-                await self._run_lane(request, lane)
+                await self._run_lane(request, lane, stopped)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -172,69 +196,102 @@ class Redriver:
                     group.create_task(work())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        finally:
+            stopped.cancel()
         await self._partition.until_letters_are_read_back()
 
-    async def _run_lane(self, request: Request, lane: RedriveLane) -> None:
-        """Run one tenant's letters, one after another; what became of one may be recorded with the next attempt."""
-        handled: RecordDraft | None = None
-        for planned in lane.letters:
-            if handled is not None and (
-                request.rate or request.abort_ratio or not self._partition.is_polled(planned.offset)
-            ):
-                await self._journal.write(handled)
-                handled = None
-            await self._partition.until_polled(planned.offset)
-            await self._wait_for_turn(request)
-            letter = self._journal.journal.letter(planned.offset)
-            if letter is None or not letter.is_open or self._is_over(request):
-                break
-            outcome = await self._run_letter(request, letter, before=handled)
-            handled = None
-            if isinstance(outcome, NotRun):
-                return
-            if outcome is None:
-                handled = self._settlement(request, letter.offset, letter.attempts + 1, Outcome.HANDLED)
-                self._settled += 1
-                self._services.statistics.redriven += 1
-            elif letter.parks and not request.break_order:
-                return
-        if handled is not None:
-            await self._journal.write(handled)
+    async def _run_lane(self, request: Request, lane: RedriveLane, stopped: asyncio.Future[Any]) -> None:
+        """Run one tenant's letters, one after another; what became of some is recorded with the next attempts."""
+        grows = request.rate is None and request.abort_ratio is None  # else each letter is counted before the next
+        run = _LaneRun(request, lane.letters, Stride(grows=grows), stopped)
+        while run.planned and await self._run_stride(run):
+            continue
+        await self._record(run)
 
-    async def _run_letter(
-        self, request: Request, letter: FoldedLetter, *, before: RecordDraft | None
-    ) -> Failure | NotRun | None:
-        """Return how a letter failed, which is recorded then; None when it was handled.
-
-        `before` is what is to be recorded of the letter before it.
-        """
-        number = letter.attempts + 1
-        drafts = [] if before is None else [before]
+    async def _run_stride(self, run: _LaneRun) -> bool:
+        """Announce the next letters and run them; whether the lane goes on."""
+        last = run.planned[-1].offset
+        if not run.stride.grows or not self._partition.is_polled(last):
+            await self._record(run)
+        await self._partition.until_polled(last)
+        await self._wait_for_turn(run.request)
+        letters = self._open(run.planned)
+        if not letters or self._is_over(run.request):
+            return False
         try:
-            _, original = await self._journal.body(letter)
-            delivery = redelivery(self._services, self._journal.journal.source, letter, original)
+            deliveries = await self._deliveries(letters)
         except (ConsumerError, DeadLetterError) as error:
-            failure = _unrunnable(letter, error)
-            drafts.append(self._settlement(request, letter.offset, letter.attempts, Outcome.FAILED, failure))
-            await self._journal.write(*drafts)
-            return self._failed(failure)
-        verdicts = await self._journal.write(*drafts, self._attempt(request, letter.offset, number))
-        if verdicts[-1] is not Verdict.APPLIED:
-            return NotRun()
-        told = Redrive(request_id=request.id, attempt=number, first_failed_at=letter.first_failed_at)
+            run.done += 1
+            return await self._failed(run, letters[0], letters[0].attempts, _unrunnable(letters[0], error))
+        announced = letters[: len(deliveries)]
+        attempts = [self._attempt(run.request, letter.offset, letter.attempts + 1) for letter in announced]
+        verdicts = await self._journal.write(*run.take_handled(), *attempts)
+        if any(verdict is not Verdict.APPLIED for verdict in verdicts[-len(attempts) :]):
+            return False
+        began = self._services.clock()
+        for letter, delivery in zip(announced, deliveries, strict=True):
+            if self._stopping.is_set() or not await self._run_letter(run, letter, delivery):
+                return False
+        run.stride.ended(self._services.clock() - began)
+        return True
+
+    def _open(self, planned: Sequence[FoldedLetter]) -> list[FoldedLetter]:
+        """Return those that come before the first one that is settled meanwhile, as they are now."""
+        found = []
+        for each in planned:
+            letter = self._journal.journal.letter(each.offset)
+            if letter is None or not letter.is_open:
+                break
+            found.append(letter)
+        return found
+
+    async def _deliveries(self, letters: Sequence[FoldedLetter]) -> list[Delivery]:
+        """Make deliveries of the first letters. Raises ConsumerError or DeadLetterError when the first cannot run."""
+        deliveries: list[Delivery] = []
+        for letter, original in zip(letters, await self._journal.bodies(letters), strict=False):
+            try:
+                deliveries.append(redelivery(self._services, self._journal.journal.source, letter, original))
+            except ConsumerError:
+                if not deliveries:
+                    raise
+                break
+        return deliveries
+
+    async def _run_letter(self, run: _LaneRun, letter: FoldedLetter, delivery: Delivery) -> bool:
+        """Hand a letter over that was announced; whether the next one may run."""
+        number = letter.attempts + 1
+        told = Redrive(request_id=run.request.id, attempt=number, first_failed_at=letter.first_failed_at)
         redriving = delivery.redriving = Redriving(told=told, ended=asyncio.get_running_loop().create_future())
         self._partition.run_live([delivery])
-        error_or_none = await redriving.ended
-        if error_or_none is None or isinstance(error_or_none, NotRun):
-            return error_or_none
-        failure = failure_of(delivery, error_or_none)
-        await self._journal.write(self._settlement(request, letter.offset, number, Outcome.FAILED, failure))
-        return self._failed(failure)
+        if run.handled:
+            soon = (redriving.ended, run.stopped)
+            await asyncio.wait(soon, timeout=RECORDED_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            if not redriving.ended.done():  # it may be cut short, and those before it are not to run again
+                await self._record(run)
+        error = await redriving.ended
+        if isinstance(error, NotRun):
+            return False
+        run.done += 1
+        if error is not None:
+            return await self._failed(run, letter, number, failure_of(delivery, error))
+        run.handled.append(self._settlement(run.request, letter.offset, number, Outcome.HANDLED))
+        self._settled += 1
+        self._services.statistics.redriven += 1
+        return True
 
-    def _failed(self, failure: Failure) -> Failure:
+    async def _failed(self, run: _LaneRun, letter: FoldedLetter, number: int, failure: Failure) -> bool:
+        """Record that a letter failed again; whether the next one may run."""
+        run.stride.failed()
+        settlement = self._settlement(run.request, letter.offset, number, Outcome.FAILED, failure)
+        await self._journal.write(*run.take_handled(), settlement)
         self._settled += 1
         self._services.statistics.redrives_failed += 1
-        return failure
+        return run.request.break_order or not letter.parks
+
+    async def _record(self, run: _LaneRun) -> None:
+        """Record which letters were handled."""
+        if run.handled:
+            await self._journal.write(*run.take_handled())
 
     def _is_over(self, request: Request) -> bool:
         return self._stopping.is_set() or is_aborted(request, self._journal.journal.progress(request.id))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from rustok_iggy.dead_letters.drafts import RecordDraft
 from rustok_iggy.dead_letters.journal import Journal, Verdict
 from rustok_iggy.dead_letters.layout import Original
-from rustok_iggy.dead_letters.records import Epoch, Letter, Source
+from rustok_iggy.dead_letters.records import Epoch, Source
 from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter
 from rustok_iggy_connector import ConnectorError
 
@@ -60,8 +61,8 @@ class SourceJournal(Protocol):
         """Append as one, and read back. Raises DeadLetterError, and nothing is written, when a record is too big."""
         ...
 
-    async def body(self, letter: FoldedLetter) -> tuple[Letter, Original]:
-        """Read a letter's record and its original message."""
+    async def bodies(self, letters: Sequence[FoldedLetter]) -> list[Original]:
+        """Read the original messages of the first letters, at least of one. Raises DeadLetterError when it is gone."""
         ...
 
     async def keep_start(self, *, committed: int | None = None) -> None:

@@ -56,7 +56,7 @@ class _OwnClaim:
 class OwnedJournal:
     """The journal of one source partition in the hand of its owner; `partition` is that of the dlq topic.
 
-    Calls may come from several tasks. While the server is away or refuses, gain, renew, write and body repeat until
+    Calls may come from several tasks. While the server is away or refuses, gain, renew, write and bodies repeat until
     they succeed or abandon() is called, with `trouble` saying why; each single request has the connector's deadline.
     All of them raise OvertakenError once the source partition is lost, and TransportClosedError.
     """
@@ -189,13 +189,23 @@ class OwnedJournal:
         self._trouble = None
         return changed
 
-    async def body(self, letter: FoldedLetter) -> tuple[Letter, Original]:
-        """Read a letter's record and original message. Raises DeadLetterError when they are gone."""
-        read = self._access.reader.read_at
-        opened = await self._persistently(lambda: read(self._place.partition, position=letter.position))
-        if opened is None or not isinstance(opened.record, Letter) or opened.record.offset != letter.offset:
-            raise DeadLetterError(f"the letter of offset {letter.offset} is not at position {letter.position} any more")
-        return opened.record, decode_original(opened.body)
+    async def bodies(self, letters: Sequence[FoldedLetter]) -> list[Original]:
+        """Read the original messages of the first of some letters: of one, and of what one poll brings with it.
+
+        Raises DeadLetterError when the first one's record is gone.
+        """
+        read, positions = self._access.reader.read_first_of, [letter.position for letter in letters]
+        records = await self._persistently(lambda: read(self._place.partition, positions=positions))
+        originals: list[Original] = []
+        for letter in letters:
+            opened = records.get(letter.position)
+            if opened is None or not isinstance(opened.record, Letter) or opened.record.offset != letter.offset:
+                break
+            originals.append(decode_original(opened.body))
+        if not originals:
+            gone = letters[0]
+            raise DeadLetterError(f"the letter of offset {gone.offset} is not at position {gone.position} any more")
+        return originals
 
     # Writing
 

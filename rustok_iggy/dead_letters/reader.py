@@ -9,6 +9,8 @@ from rustok_iggy.dead_letters.layout import Opened, decode_record
 from rustok_iggy.errors import DeadLetterError
 from rustok_iggy_connector import MessageSubscriber, ReceivedMessage
 
+MAX_DISTANCE = 4
+"""Records read along for each one that is wanted: they cost a fraction of another poll."""
 ReadRecord = tuple[int, Opened | None]
 """A position in the dlq partition and the record there; None for a message that is no record: a fold skips it."""
 
@@ -42,6 +44,15 @@ class JournalReader:
         """Return the record at `position`; None when it is gone, not there yet, or no record."""
         messages = await self._subscriber.poll(partition, offset=position, max_messages=1)
         return _opened(messages[0]) if messages and messages[0].offset == position else None
+
+    async def read_first_of(self, partition: int, *, positions: Sequence[int]) -> dict[int, Opened]:
+        """Return the records at the first of some positions, as one poll brings them; nothing when the first is gone.
+
+        Others that stand between are read along: positions that are far apart are left to another call.
+        """
+        near = [at for index, at in enumerate(positions) if 0 <= at - positions[0] <= index * MAX_DISTANCE]
+        records = await self.read(partition, position=positions[0], max_messages=near[-1] - positions[0] + 1)
+        return {position: opened for position, opened in records if opened is not None}
 
     async def first_position(self, partition: int) -> int:
         """Return the position of the first message that is left; 0 in a partition that has none."""

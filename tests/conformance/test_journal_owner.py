@@ -50,7 +50,7 @@ async def test_a_partition_changes_hands_with_its_letters(
         assert [letter.offset for letter in following.journal.open_letters()] == [5, 6]
         letter = following.journal.letter(5)
         assert letter is not None
-        assert (await following.body(letter))[1] == ORIGINAL
+        assert await following.bodies([letter]) == [ORIGINAL]
 
 
 async def test_the_next_owner_begins_at_the_checkpoint(

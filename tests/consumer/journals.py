@@ -22,6 +22,8 @@ class ListedTopic:
     opened: list["ListedJournal"] = field(default_factory=list)
     writing: asyncio.Event = field(default_factory=asyncio.Event)
     """Appends wait until it is set; it is from the beginning."""
+    appends: list[int] = field(default_factory=list)
+    """How many records each of them had."""
     refusing: list[Exception] = field(default_factory=list)
     """What the next writes raise, one after the other."""
 
@@ -82,6 +84,7 @@ class ListedJournal:
         if self.abandoned:
             raise OvertakenError("abandoned")
         assert self.epoch is not None, "written before it was gained"
+        self.topic.appends.append(len(records))
         for draft in records:
             drafted = draft(self.epoch)
             self.topic.log.append(drafted if isinstance(drafted, tuple) else (drafted, b""))
@@ -90,10 +93,8 @@ class ListedJournal:
             raise OvertakenError("a higher claim")
         return verdicts
 
-    async def body(self, letter: FoldedLetter) -> tuple[Letter, Original]:
-        record, body = self.topic.log[letter.position]
-        assert isinstance(record, Letter)
-        return record, decode_original(body)
+    async def bodies(self, letters: Sequence[FoldedLetter]) -> list[Original]:
+        return [decode_original(self.topic.log[letter.position][1]) for letter in letters]
 
     async def keep_start(self, *, committed: int | None = None) -> None:
         return

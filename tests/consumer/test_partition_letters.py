@@ -11,7 +11,7 @@ import pytest
 from rustok_iggy import DeadLetterError, LetterSelection
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
-from rustok_iggy.dead_letters.records import Action, Claim, Epoch, Letter, Request, Settlement, Source
+from rustok_iggy.dead_letters.records import Action, Attempt, Claim, Epoch, Letter, Request, Settlement, Source
 from rustok_iggy_connector import Assignment
 from tests.consumer.hosts import Recorder, until
 from tests.consumer.journals import ListedTopic
@@ -181,11 +181,11 @@ async def test_being_told_to_end_while_it_takes_over_ends_it_at_once() -> None:
     assert (subscriber.polled, topic.log) == ([], [])
 
 
-def request(**options: Any) -> tuple[Request, bytes]:
+def request(number: int = 1, **options: Any) -> tuple[Request, bytes]:
     selection = LetterSelection(everything=True).recorded()
     return (
         Request(
-            id=UUID(int=77),
+            id=UUID(int=number),
             group="g",
             action=Action.REDRIVE,
             selection=selection,
@@ -209,8 +209,85 @@ async def test_what_became_of_a_letter_is_recorded_with_the_next_attempt() -> No
         await until(lambda: handler.numbers == [0, 1, 2, 3])
         assert not list(subject.degraded())
     kinds = topic.kinds()[topic.kinds().index("Request") :]
-    assert kinds == ["Request", *(["Attempt", "Settlement"] * 3), "RequestEnd", "Release"]
+    recorded = ["Attempt", "Settlement", "Attempt", "Attempt", "Settlement", "Settlement"]
+    assert kinds == ["Request", *recorded, "RequestEnd", "Release"]
     assert [record.offset for record, _ in topic.log if isinstance(record, Settlement)] == [1, 2, 3]
+
+
+def until_fixed(broken: set[int]) -> Recorder:
+    return Recorder(lambda envelope: 1 / 0 if envelope.event.number in broken else None)
+
+
+def attempts_of(topic: ListedTopic) -> list[int]:
+    return [record.offset for record, _ in topic.log if isinstance(record, Attempt)]
+
+
+def lose_at(number: int, envelope: Any, subject: PartitionConsumer) -> None:
+    if envelope.event.number == number:
+        subject.lose()
+
+
+async def test_letters_are_announced_twice_as_many_at_a_time_as_long_as_all_are_handled() -> None:
+    broken = {0}
+    handler = until_fixed(broken)
+    async with consuming(handler, messages=40) as (_, topic, _):
+        await until(lambda: len(topic.letters()) == 40)
+        broken.clear()
+        before = len(topic.appends)
+        topic.log.append(request())
+        await until(lambda: "RequestEnd" in topic.kinds())
+    assert handler.numbers == [*range(40)]
+    assert topic.appends[before:] == [1, 1 + 2, 2 + 4, 4 + 8, 8 + 16, 16 + 9, 9, 1]
+
+
+async def test_nothing_runs_after_a_letter_that_failed_though_it_was_announced() -> None:
+    broken = {0, 4}
+    handler = until_fixed(broken)
+    async with consuming(handler, messages=10) as (subject, topic, _):
+        await until(lambda: len(topic.letters()) == 10)
+        broken.remove(0)
+        topic.log.append(request())
+        await until(lambda: "RequestEnd" in topic.kinds())
+        assert handler.numbers == [0, 1, 2, 3]
+        assert attempts_of(topic) == [0, 1, 2, 3, 4, 5, 6]
+        left = subject.journal.journal.open_letters()
+        assert [(each.offset, each.attempts) for each in left] == [(4, 1), (5, 1), (6, 1), (7, 0), (8, 0), (9, 0)]
+        broken.clear()
+        topic.log.append(request(number=2))
+        await until(lambda: topic.kinds().count("RequestEnd") == 2)
+        assert handler.numbers == [*range(10)]
+    assert attempts_of(topic)[7:] == [4, 5, 6, 7, 8, 9]
+
+
+async def test_a_crash_repeats_no_more_of_a_tenant_than_was_announced_together() -> None:
+    first = failing(0)
+    async with consuming(first, messages=30) as (subject, topic, _):
+        await until(lambda: len(topic.letters()) == 30)
+        first.before = lambda envelope: lose_at(12, envelope, subject)
+        topic.log.append(request())
+        await until(lambda: subject.commits.lost)
+    settled = [record.offset for record, _ in topic.log if isinstance(record, Settlement)]
+    announced = [offset for offset in attempts_of(topic) if offset not in settled]
+    assert first.numbers == [*range(13)]
+    assert (settled, announced) == ([*range(7)], [*range(7, 15)])
+
+
+async def test_letters_handled_before_one_that_takes_long_are_recorded_meanwhile() -> None:
+    handler = failing(0)
+    async with consuming(handler, messages=4) as (_, topic, _):
+        await until(lambda: len(topic.letters()) == 4)
+
+        def hold_the_third(envelope: Any) -> None:
+            if envelope.event.number == 2:
+                handler.gate.clear()
+
+        handler.before = hold_the_third
+        topic.log.append(request())
+        await until(lambda: handler.entered == 4)
+        await until(lambda: [record.offset for record, _ in topic.log if isinstance(record, Settlement)] == [0, 1])
+        assert handler.numbers == [0, 1]
+        handler.gate.set()
+        await until(lambda: "RequestEnd" in topic.kinds())
 
 
 async def test_a_request_is_given_up_when_too_many_of_its_letters_fail_again() -> None:
