@@ -128,7 +128,8 @@ class Consumption:
             finally:
                 await self._journals.aclose()
             self._threads.shutdown(wait=False, cancel_futures=True)
-        errors = [error for task in tasks if (error := _error(task)) is not None]
+            # Also when this was cancelled: each member has logged its error, and nobody else asks for it.
+            errors = [error for task in tasks if (error := _error(task)) is not None]
         for error in errors[1:]:
             log.error("second_subscription_failed", error=type(error).__name__)
         if errors:

@@ -1,10 +1,12 @@
 """Consuming in groups, end to end over a server in memory: order, commits, failures, joining and leaving."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -186,6 +188,30 @@ async def test_cancelling_run_finishes_what_is_in_flight_and_commits_it() -> Non
             await running
         assert handler.numbers == [0]
         assert await host.lag(group="g", topic="domain") == {0: 4}
+
+
+async def test_an_error_behind_a_cancellation_is_not_left_to_the_garbage_collector() -> None:
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+
+    def fail(envelope: EventEnvelope) -> None:
+        raise LookupError
+
+    slow = Recorder()
+    slow.gate.clear()
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="slow")(slow)
+        host.subscribe(group="ill", on_failure=Stop())(Recorder(fail))
+        running = asyncio.create_task(host.run())
+        await host.publish(counted(1))
+        await until(lambda: slow.entered == 1 and host.statistics().consuming.failed == 1)
+        running.cancel()  # while the other one drains
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        del running
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unseen == []
 
 
 async def test_a_handler_that_does_not_end_is_cancelled_and_its_event_not_committed() -> None:
