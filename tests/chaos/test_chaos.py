@@ -18,8 +18,9 @@ ENGINES = [
 ]
 
 
+@pytest.mark.timeout(180)  # a partition whose owner changed twice at once may wait for the server's 30 s
 async def test_nothing_is_lost_and_every_tenant_keeps_its_order(tmp_path: Path) -> None:
-    plan = Plan(engine="local", seed=secrets.randbits(32), seconds=5, bad_share=0.03, interval=0.8, settle_within=40)
+    plan = Plan(engine="local", seed=secrets.randbits(32), seconds=5, bad_share=0.03, interval=0.8)
     report = await run(plan, tmp_path)
     assert not report.violations, report
 

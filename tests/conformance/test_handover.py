@@ -160,6 +160,7 @@ def tenants_of_each_partition() -> list[UUID]:
 
 
 @pytest.mark.needs(Feature.NETWORK)
+@pytest.mark.timeout(180)  # a partition whose owner changed twice at once may wait for the server's 30 s
 async def test_members_killed_and_held_up_under_load(backend: Backend, tmp_path: Path) -> None:
     """Three processes, one of which is killed or stopped every second: see tests/chaos."""
     found = backend.remote_config()
