@@ -153,11 +153,11 @@ class Drift:
 
     @property
     def exit_code(self) -> int:
-        """For a command line: 0 nothing to do, 1 apply() removes it, 2 somebody has to decide.
+        """As `rustok-iggy topology drift`: 0 nothing to do, 1 apply() removes it, 3 somebody has to decide.
 
         What is fixed at creation and does no harm (`fixed`) does not count: nothing could ever make it go away.
         """
-        return 2 if self.refused else 1 if self.removable else 0
+        return 3 if self.refused else 1 if self.removable else 0
 
     @property
     def differences(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ async def drift(desk: AtDesk) -> ExitCode:
     async with open_session(desk) as session:
         found = await session.topology.drift()
         desk.show(_drift_data(session, found), *_drift_lines(session, found))
-        return ExitCode.REFUSED if found.refused else ExitCode.FOUND if found.removable else ExitCode.DONE
+        return ExitCode(found.exit_code)
 
 
 def _drift_data(session: Session, drift: Drift) -> dict[str, object]:

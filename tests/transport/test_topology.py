@@ -243,7 +243,7 @@ class Kept(Admin):
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("changes", "exit_code"),
-    [({}, 0), ({"segment_bytes": 2**30}, 0), ({"max_age": 5.0}, 1), ({"partitions": 4, "max_age": 5.0}, 2)],
+    [({}, 0), ({"segment_bytes": 2**30}, 0), ({"max_age": 5.0}, 1), ({"partitions": 4, "max_age": 5.0}, 3)],
 )
 async def test_drift_says_what_a_command_line_exits_with(changes: dict[str, object], exit_code: int) -> None:
     drift = await manager(Kept(**changes)).drift()
