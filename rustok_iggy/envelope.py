@@ -62,10 +62,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class EventEnvelope(Struct, frozen=True, kw_only=True):
+class EventEnvelope(Struct, frozen=True, kw_only=True, gc=False):
     """One event with its ids. The order of the fields is their order on the wire (RusToK's EventEnvelope).
 
-    `timestamp` is in UTC with microseconds. Its repr shows ids and the event's type, never the event's content.
+    `timestamp` is in UTC with microseconds. Its repr shows ids and the event's type, never the event's content. Not
+    tracked by the garbage collector, which thousands of them would keep busy: an event does not refer to its envelope.
     """
 
     id: UUID

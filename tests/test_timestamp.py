@@ -1,5 +1,6 @@
 """Timestamps as chrono writes them."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -83,3 +84,17 @@ def test_any_moment_reads_back_equal(moment: datetime) -> None:
 def test_a_moment_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         format_timestamp(datetime(2026, 2, 14))  # noqa: DTZ001  the point
+
+
+@given(st.lists(st.tuples(st.integers(0, 26), st.sampled_from("0123456789-:.TZ+, Wtz/_٣")), min_size=1, max_size=3))
+def test_the_usual_form_is_taken_for_nothing_else(changes: list[tuple[int, str]]) -> None:
+    """It is told by its length and the places of its signs, without the expression."""
+    text = list("2026-02-14T07:21:41.123456Z")
+    for at, sign in changes:
+        text[at] = sign
+    changed = "".join(text)
+    try:
+        parse_timestamp(changed)
+    except ValueError:
+        return
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d\.\d+(?:[Zz]|[+-]\d\d:\d\d)", changed, re.ASCII)

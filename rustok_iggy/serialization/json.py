@@ -54,12 +54,14 @@ class _Outgoing(Struct, gc=False):
     retry_count: int
 
 
-class _IncomingEvent(Struct):
+class _IncomingEvent(Struct, gc=False):
     type: str
     data: Raw
 
 
-class _Incoming(Struct):
+class _Incoming(Struct, gc=False):
+    """Not tracked either: hundreds wait in their lanes, and each collection would go through all of them."""
+
     id: UUID
     event_type: str
     schema_version: U16
