@@ -73,6 +73,8 @@ async def run_on(server: Server, plan: Plan, directory: Path) -> Report:
         password=server.credentials.password,
         rate=plan.rate,
         bad_share=plan.bad_share,
+        data_dir=server.data_dir,
+        engine=plan.engine,
     )
     settings.save(directory)
     async with IggyTransport(settings.config, catalog=catalog) as transport:

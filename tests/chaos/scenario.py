@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
@@ -36,7 +37,11 @@ class Happened(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """One run. `rate`: events a second for each tenant. `bad_share` of them fail until they are mended."""
+    """One run. `rate`: events a second for each tenant. `bad_share` of them fail until they are mended.
+
+    `data_dir` and `engine` are those of a server beside us, to which processes attach as those of one host do;
+    None: it is reached by its address.
+    """
 
     seed: int
     stream: str
@@ -45,6 +50,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     password: str
     rate: float
     bad_share: float
+    data_dir: str | None = None
+    engine: str = "local"
 
     def __repr__(self) -> str:
         return f"Settings(seed={self.seed}, stream={self.stream!r}, address={self.address!r})"
@@ -58,9 +65,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def config(self) -> IggyConfig:
+        server: dict[str, Any] = {
+            "mode": "remote",
+            "remote": {"addresses": [self.address], "username": self.username, "password": self.password},
+        }
+        if self.data_dir is not None:
+            server = {"mode": "embedded", "embedded": {"data_dir": self.data_dir, "engine": self.engine}}
         return IggyConfig(
-            mode="remote",
-            remote={"addresses": [self.address], "username": self.username, "password": self.password},
+            **server,
             topology={"stream_name": self.stream, "domain_partitions": PARTITIONS},
             consumer={
                 "heartbeat_interval": HEARTBEAT,

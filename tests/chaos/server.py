@@ -26,6 +26,7 @@ class Server:
     address: str
     credentials: Credentials
     is_ours: bool = False
+    data_dir: str | None = None
 
     @property
     def pid(self) -> int | None:
@@ -41,8 +42,14 @@ class OwnServer(Server):
     """Started by this process."""
 
     def __init__(self, program: ServerProgram, directory: DataDirectory, lock: DataDirectoryLock) -> None:
-        super().__init__(address=f"127.0.0.1:{free_port()}", credentials=directory.make_credentials(), is_ours=True)
+        super().__init__(
+            address=f"127.0.0.1:{free_port()}",
+            credentials=directory.make_credentials(),
+            is_ours=True,
+            data_dir=str(directory.path),
+        )
         self._program = program
+        lock.note(program.engine)  # this process runs it, and others attach
         self._directory = directory
         self._lock = lock
         self._process: ServerProcess | None = None
