@@ -22,6 +22,7 @@ from rustok_iggy.errors import (
 from rustok_iggy.events import OrderPlaced
 from rustok_iggy_connector import IggyConnector, OutgoingMessage, PublishBatch, PublishRequest, open_connector
 from tests.connector.conftest import LocalServer, start_local_server, stop
+from tests.faults import until
 
 pytestmark = pytest.mark.anyio
 
@@ -155,7 +156,7 @@ async def test_bytes_that_are_no_event_stop_the_subscription_and_say_where_they_
     handled = []
     async with IggyTransport(config) as transport, open_connector(config.connector) as connector:
 
-        @transport.subscribe(group="readers", topics=["domain"])
+        @transport.subscribe(group="readers", topics=["domain"], undecodable="stop")
         async def handle(envelope: EventEnvelope, context: Any) -> None:
             handled.append(envelope)
 
@@ -167,6 +168,31 @@ async def test_bytes_that_are_no_event_stop_the_subscription_and_say_where_they_
     text = "".join(traceback.format_exception(caught.value))
     assert SECRET not in text
     assert "group readers, topic domain, partition 3, offset 0; it was not committed and comes again" in text
+
+
+async def test_bytes_that_are_no_event_are_kept_and_hold_up_nobody(
+    config: IggyConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    handled: list[EventEnvelope] = []
+    async with IggyTransport(config) as transport, open_connector(config.connector) as connector:
+
+        @transport.subscribe(group="readers", topics=["domain"])
+        async def handle(envelope: EventEnvelope, context: Any) -> None:
+            handled.append(envelope)
+
+        await connector.publish(request(config, SECRET.encode()))
+        async with transport.consuming():
+            await transport.publish(envelope())
+
+            async def done() -> bool:
+                return bool(handled) and transport.statistics().consuming.letters == 1
+
+            await until(done)
+        (letter,) = (await transport.dead_letters.list(group="readers")).letters
+        shown = await transport.dead_letters.show(letter)
+    assert shown.payload == SECRET.encode()
+    assert SECRET not in repr(shown)
+    assert SECRET not in caplog.text
 
 
 def request(config: IggyConfig, payload: bytes, **fields: Any) -> PublishRequest:
