@@ -27,6 +27,7 @@ from rustok_iggy.consumer.subscription import (
     SubscribeOptions,
     subscriptions_for,
 )
+from rustok_iggy.consumer_groups import ConsumerGroupManager
 from rustok_iggy.consuming import Consuming
 from rustok_iggy.dead_letters.originals import OriginalReader
 from rustok_iggy.dead_letters.queue import DlqManager
@@ -112,6 +113,11 @@ class IggyTransport(EventTransport):
     def topology(self) -> TopologyManager:
         """Compare and apply the configured streams and topics."""
         return TopologyManager(self._connector.admin, self._desired)
+
+    @property
+    def groups(self) -> ConsumerGroupManager:
+        """Look at consumer groups, their lag and what they hold; reset or forget them."""
+        return ConsumerGroupManager(self._connector, stream=self.config.topology.stream_name)
 
     @property
     def replays(self) -> ReplayManager:

@@ -228,6 +228,16 @@ async def test_sigterm_ends_run_after_what_is_in_flight() -> None:
         assert set((await transport.lag(group="g", topic="domain")).values()) == {0}
 
 
+async def test_its_groups_can_be_looked_at() -> None:
+    async with MemoryTransport() as transport:
+        transport.subscribe(group="billing")(lambda envelope, context: None)
+        async with transport.consuming():
+            while not await transport.groups.list(topic="domain"):
+                await asyncio.sleep(0.01)
+        (standing,) = await transport.groups.list(topic="domain")
+    assert standing.group == "billing"
+
+
 async def test_lag_of_a_topic_that_is_not_there() -> None:
     async with memory() as transport:
         with pytest.raises(NotFoundError):
