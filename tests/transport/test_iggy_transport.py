@@ -31,6 +31,7 @@ from rustok_iggy import (
 )
 from rustok_iggy.events import OrderPlaced
 from rustok_iggy_connector import InMemoryConnector, MemoryServer
+from tests.faults import until
 
 pytestmark = pytest.mark.anyio
 
@@ -232,8 +233,11 @@ async def test_its_groups_can_be_looked_at() -> None:
     async with MemoryTransport() as transport:
         transport.subscribe(group="billing")(lambda envelope, context: None)
         async with transport.consuming():
-            while not await transport.groups.list(topic="domain"):
-                await asyncio.sleep(0.01)
+
+            async def created() -> bool:
+                return bool(await transport.groups.list(topic="domain"))
+
+            await until(created)
         (standing,) = await transport.groups.list(topic="domain")
     assert standing.group == "billing"
 
