@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -188,7 +188,9 @@ class Delivery(Struct, kw_only=True, gc=False):
 def runner(handler: Handler, threads: Executor) -> Run:
     """Return what calls a handler: an `async def` in the loop, everything else in a thread.
 
-    A thread cannot be stopped: a cancelled call ends when its handler returns.
+    What a handler in a thread returns is awaited in the loop if it can be: a lambda or a decorator may stand before an
+    `async def`, of which nothing has run yet. A thread cannot be stopped: a cancelled call ends when its handler
+    returns.
     """
     if is_async(handler):
         return handler
@@ -196,14 +198,23 @@ def runner(handler: Handler, threads: Executor) -> Run:
     async def run(envelope: EventEnvelope, context: DeliveryContext) -> None:
         loop = asyncio.get_running_loop()
         variables = contextvars.copy_context()
-        running = loop.run_in_executor(threads, partial(variables.run, handler, envelope, context))
+        running = loop.run_in_executor(threads, variables.run, _in_thread, handler, envelope, context)
         try:
-            await asyncio.shield(running)
+            returned = await asyncio.shield(running)
         except asyncio.CancelledError:
             await _ended(running)
             raise
+        if inspect.isawaitable(returned):
+            await returned
 
     return run
+
+
+def _in_thread(handler: Handler, envelope: EventEnvelope, context: DeliveryContext) -> Awaitable[None] | None:
+    try:
+        return handler(envelope, context)
+    except StopIteration as error:  # no future can hold one (PEP 479): before Python 3.12 it would never be done
+        raise RuntimeError("a handler raised StopIteration") from error
 
 
 async def _ended(running: asyncio.Future[Any]) -> None:

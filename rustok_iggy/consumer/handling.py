@@ -73,13 +73,16 @@ class Handling:
             # Nobody cancelled this task: a handler let a cancellation of its own escape, which is no success.
             return ConsumerError("a handler raised CancelledError")
         except Exception as error:  # noqa: BLE001 - user code; what it raises is decided upon
+            self._forget_timeout(delivery, task)
             return error
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise  # the process ends, and nothing is settled
+        except BaseException as error:  # noqa: BLE001 - such as pytest's outcomes; let out, it would hold the lane for ever
+            self._forget_timeout(delivery, task)
+            return _no_exception(error)
         else:
-            if not delivery.timed_out:
-                return None
-            delivery.timed_out = False  # the handler swallowed its cancellation, which is no success either
-            task.uncancel()
-            return self._timeout(delivery)
+            # A handler that swallowed its cancellation did not succeed either.
+            return self._timeout(delivery) if self._forget_timeout(delivery, task) else None
         finally:
             del self._running[task]
 
@@ -132,5 +135,19 @@ class Handling:
             return at_position(self._position(delivery), error)
         return error
 
+    def _forget_timeout(self, delivery: Delivery, task: asyncio.Task[None]) -> bool:
+        """Undo the cancellation of a handler that ran too long and made something else of it; return whether it did."""
+        if not delivery.timed_out:
+            return False
+        delivery.timed_out = False
+        task.uncancel()
+        return True
+
     def _timeout(self, delivery: Delivery) -> Exception:
         return TimeoutError(f"the handler ran longer than {delivery.route.timeout:g} s")
+
+
+def _no_exception(error: BaseException) -> ConsumerError:
+    failure = ConsumerError(f"a handler raised {type(error).__name__}, which is no Exception")
+    failure.__cause__ = error
+    return failure

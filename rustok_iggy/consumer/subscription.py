@@ -167,6 +167,8 @@ def subscriptions_for(
 ) -> tuple[Subscription, ...]:
     """Return one subscription per topic. Raises ConfigError with every problem, UnknownEventTypeError."""
     problems = list(_name_problems(group))
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        problems.append("the handler has a yield: calling it runs nothing of it")
     names = None if event_types is None else frozenset(_type_name(each, catalog) for each in event_types)
     if names is not None and not names:
         problems.append("event_types: is empty; leave it out for all")

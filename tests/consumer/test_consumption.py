@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from rustok_iggy import ConfigError, ConsumerError, DecodeError, EventEnvelope, Stop
+from rustok_iggy import (
+    Block,
+    ConfigError,
+    ConsumerError,
+    DecodeError,
+    DeliveryContext,
+    EventEnvelope,
+    Retry,
+    Stop,
+)
 from rustok_iggy_connector import (
     InMemoryConnector,
     MemoryServer,
@@ -171,6 +180,63 @@ async def test_a_cancellation_that_a_handler_lets_escape_is_a_failure() -> None:
         await host.publish(counted(1))
         with pytest.raises(ConsumerError):
             await host.run()
+
+
+class NoException(BaseException):
+    """As pytest's own outcomes are."""
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_what_is_no_exception_is_a_failure_as_well(in_thread: bool) -> None:
+    """Let out, it would hold its tenant for ever, and nobody would hear of it."""
+
+    async def fail(envelope: EventEnvelope, context: object) -> None:
+        raise NoException
+
+    def fail_in_thread(envelope: EventEnvelope, context: object) -> None:
+        raise NoException
+
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", on_failure=Stop())(fail_in_thread if in_thread else fail)
+        with pytest.raises(ConsumerError, match="NoException") as caught:
+            async with host.consuming():
+                await host.publish(counted(1))
+                await asyncio.sleep(10)
+    assert isinstance(caught.value.__cause__, NoException)
+
+
+async def test_a_thread_that_asks_an_empty_iterator_has_failed() -> None:
+    """No future can hold StopIteration: before Python 3.12 it would never be done."""
+
+    def first_of_none(envelope: EventEnvelope, context: object) -> None:
+        next(iter(()))
+
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", on_failure=Stop())(first_of_none)
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            async with host.consuming():
+                await host.publish(counted(1))
+                await asyncio.sleep(10)
+
+
+async def test_a_cancellation_for_time_that_becomes_another_error_ends_there() -> None:
+    """As drivers do that wrap what interrupts them: the next attempt has its own time, and counts when it succeeds."""
+    attempts: list[int] = []
+
+    async def wrap_the_first(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        attempts.append(context.attempt)
+        if context.attempt == 1:
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                raise OSError from None
+
+    async with transport(MemoryServer(), handler_timeout=0.1) as host:
+        host.subscribe(group="g", on_failure=Block(retry=Retry(delay=0.01)))(wrap_the_first)
+        async with host.consuming():
+            await host.publish(counted(1))
+            await until(lambda: host.statistics().consuming.handled == 1)
+    assert attempts == [1, 2]
 
 
 async def test_cancelling_run_finishes_what_is_in_flight_and_commits_it() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from uuid import uuid4
@@ -119,3 +120,19 @@ async def test_a_cancelled_call_ends_when_its_thread_does() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert ended.is_set()
+
+
+@pytest.mark.anyio
+async def test_what_a_plain_function_returns_is_awaited() -> None:
+    """A decorator before an `async def` has run nothing of it yet."""
+    seen: list[EventEnvelope] = []
+
+    async def note(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        seen.append(envelope)
+
+    def before(envelope: EventEnvelope, context: DeliveryContext) -> Awaitable[None]:
+        return note(envelope, context)
+
+    with ThreadPoolExecutor(1) as threads:
+        await runner(before, threads)(ENVELOPE, CONTEXT)
+    assert seen == [ENVELOPE]

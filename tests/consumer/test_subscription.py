@@ -1,5 +1,6 @@
 """Subscriptions: topics that follow from types, and what is refused."""
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -103,3 +104,17 @@ def test_async_handlers_are_known_by_their_call() -> None:
 
     assert all(is_async(each) for each in (handler, Callable(), Callable().method, partial(handler)))
     assert not is_async(lambda envelope, context: None)
+
+
+def test_a_handler_with_a_yield_is_refused() -> None:
+    """Called, it would run nothing and look handled."""
+
+    def plain(envelope: EventEnvelope, context: DeliveryContext) -> Iterator[None]:
+        yield
+
+    async def asynchronous(envelope: EventEnvelope, context: DeliveryContext) -> AsyncIterator[None]:
+        yield
+
+    for each in (plain, asynchronous):
+        with pytest.raises(ConfigError, match="yield"):
+            subscriptions_for(each, catalog=catalog, group="g", topics=None, event_types=None, options={})  # type: ignore[arg-type]  # what is refused
