@@ -163,10 +163,28 @@ class LetterWriter:
             if letter.cause is Cause.UNDECODABLE and letter.delivery.tenant_id is None:
                 self._services.statistics.letters_without_tenant += 1
             if letter.lane is not None:
+                self._tell(letter)
                 self._holder.let_go(letter)
         if len(self.confirmations) >= ENOUGH_TO_ASK:
             self._holder.ask()
         self._holder.changed()
+
+    def _tell(self, letter: PendingLetter) -> None:
+        """Log a letter of its own; those that only follow it are counted."""
+        source, delivery = self._journal.journal.source, letter.delivery
+        log.error(
+            "dead_letter_kept",
+            group=source.group,
+            topic=source.topic,
+            partition_id=source.partition,
+            offset=delivery.offset,
+            event_id=str(delivery.opened.id),
+            tenant_id=str(delivery.tenant_id),
+            cause=str(letter.cause),
+            error=letter.failure.error_type,
+            fingerprint=letter.failure.fingerprint,
+            parks_tenant=letter.parks,
+        )
 
     def _count(self) -> None:
         parked = self.parking.parked

@@ -16,6 +16,7 @@ from rustok_iggy_connector import Assignment
 from tests.consumer.hosts import Recorder, until
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
+from tests.logs import event_of, facts_of
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +94,17 @@ async def test_a_letter_is_committed_past_only_when_an_answer_asked_afterwards_s
         await subject.commits.store()
         assert subscriber.offsets[0] == 2
     assert topic.kinds()[-1] == "Release"
+
+
+async def test_the_log_tells_of_the_letter_that_parks_and_not_of_those_behind_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with consuming(failing(1)) as (subject, topic, _):
+        await until(lambda: len(topic.letters()) == 2)
+        await until(lambda: len(subject.letters.confirmations) == 2)
+    (told,) = [facts_of(record) for record in caplog.records if event_of(record) == "dead_letter_kept"]
+    assert (told["group"], told["topic"], told["partition_id"], told["offset"]) == ("g", "domain", 0, 1)
+    assert (told["cause"], told["error"], told["parks_tenant"]) == ("failed", "LookupError", True)
 
 
 async def test_the_last_letters_are_confirmed_when_it_ends() -> None:
