@@ -79,7 +79,9 @@ async def test_publishes_gather_while_a_batch_is_under_way() -> None:
     assert connector.batches[1:] == [[each.id for each in messages]]
 
 
-async def test_those_confirmed_together_meet_again_in_the_next_batch() -> None:
+@pytest.mark.parametrize(("callers", "batches"), [(8, 12), (64, 24)])
+async def test_those_confirmed_together_meet_again_in_the_next_batch(callers: int, batches: int) -> None:
+    """Few of them all at once; of many, half prepare their next while the other half's is under way."""
     connector = ScriptedConnector()
 
     async def publisher(producer: Producer) -> None:
@@ -87,8 +89,10 @@ async def test_those_confirmed_together_meet_again_in_the_next_batch() -> None:
             await producer.publish(message(), topic="domain", partition_id=0, tenant_id=ANN)
 
     async with producing(connector) as producer:
-        await asyncio.gather(*(publisher(producer) for _ in range(64)))
-    assert len(connector.batches) <= 12
+        await asyncio.gather(*(publisher(producer) for _ in range(callers)))
+    assert len(connector.batches) <= batches
+    if callers == 64:
+        assert sum(30 <= len(batch) <= 34 for batch in connector.batches) >= 15
 
 
 async def test_one_batch_in_flight_per_partition_and_partitions_side_by_side() -> None:
