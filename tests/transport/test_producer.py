@@ -92,7 +92,7 @@ async def test_those_confirmed_together_meet_again_in_the_next_batch(callers: in
         await asyncio.gather(*(publisher(producer) for _ in range(callers)))
     assert len(connector.batches) <= batches
     if callers == 64:
-        assert sum(30 <= len(batch) <= 34 for batch in connector.batches) >= 15
+        assert max(map(len, connector.batches[3:])) <= 40, "two halves that take turns"
 
 
 async def test_one_batch_in_flight_per_partition_and_partitions_side_by_side() -> None:
