@@ -40,7 +40,8 @@ def parked(journal: Journal, *, now: int) -> Iterator[str]:
         firsts = [journal.letter(offset) for offset in map(journal.parked_from, tenants) if offset is not None]
         oldest = min((letter.first_failed_at for letter in firsts if letter is not None), default=now)
         seconds = max(0, now - oldest) // MICROSECONDS
-        yield f"{len(tenants)} tenants are parked, the first for {seconds} s: redrive or discard its letters"
+        held = "1 tenant is" if len(tenants) == 1 else f"{len(tenants)} tenants are"
+        yield f"{held} parked, the first for {seconds} s: redrive or discard its letters"
     if journal.requests:
         yield f"{len(journal.requests)} requests on dead letters are open"
 

@@ -167,8 +167,7 @@ def subscriptions_for(
 ) -> tuple[Subscription, ...]:
     """Return one subscription per topic. Raises ConfigError with every problem, UnknownEventTypeError."""
     problems = list(_name_problems(group))
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        problems.append("the handler has a yield: calling it runs nothing of it")
+    problems += _handler_problems(handler)
     names = None if event_types is None else frozenset(_type_name(each, catalog) for each in event_types)
     if names is not None and not names:
         problems.append("event_types: is empty; leave it out for all")
@@ -256,6 +255,21 @@ def _topics(topics: Iterable[str] | None, names: frozenset[str] | None, problems
         except ValueError:
             problems.append(f"topics: {name!r} is none of {', '.join(Topic)}")
     return chosen
+
+
+def _handler_problems(handler: object) -> Iterator[str]:
+    """What would fail at every event, and park every tenant; or run nothing, and look handled."""
+    if not callable(handler):
+        yield f"the handler is {type(handler).__name__}, which cannot be called"
+        return
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        yield "the handler has a yield: calling it runs nothing of it"
+    try:
+        inspect.signature(handler).bind(None, None)
+    except TypeError:
+        yield "the handler must take two arguments, envelope and context"
+    except ValueError:
+        return  # written in C: it cannot be asked
 
 
 def _name_problems(group: str) -> Iterator[str]:
