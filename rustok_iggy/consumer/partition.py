@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator
 from typing import Any
+from uuid import UUID
 
 from rustok_iggy.consumer import partition_health
 from rustok_iggy.consumer.commits import Commits
@@ -192,6 +193,11 @@ class PartitionConsumer:
     def is_polled(self, offset: int) -> bool:
         """Whether every event up to an offset is in its lane, or was."""
         return self.polling.has_polled(offset)
+
+    def will_run(self, tenant_id: UUID | None) -> bool:
+        """Whether what stands in a tenant's lane has its turn sooner or later, as far as is known now."""
+        pauses = self.services.pauses
+        return self._delivering and not pauses.everything and tenant_id not in pauses.tenants
 
     async def until_polled(self, offset: int) -> None:
         """Return when is_polled(), or nothing is polled any more."""

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 from rustok_iggy.consumer.context import Redrive
 from rustok_iggy.consumer.delivery import Delivery, NotRun, Redriving
@@ -66,6 +67,10 @@ class Redriven(Protocol):
 
     async def until_letters_are_read_back(self) -> None:
         """Return when no letter is under way, and what is free again is in its lane."""
+        ...
+
+    def will_run(self, tenant_id: UUID | None) -> bool:
+        """Whether what stands in a tenant's lane has its turn sooner or later, as far as is known now."""
         ...
 
     def changed(self) -> None:
@@ -216,7 +221,7 @@ class Redriver:
         await self._partition.until_polled(last)
         await self._wait_for_turn(run.request)
         letters = self._open(run.planned)
-        if not letters or self._is_over(run.request):
+        if not letters or self._is_over(run.request) or not self._partition.will_run(letters[0].tenant_id):
             return False
         try:
             deliveries = await self._deliveries(letters)
@@ -263,12 +268,7 @@ class Redriver:
         told = Redrive(request_id=run.request.id, attempt=number, first_failed_at=letter.first_failed_at)
         redriving = delivery.redriving = Redriving(told=told, ended=asyncio.get_running_loop().create_future())
         self._partition.run_live([delivery])
-        if run.handled:
-            soon = (redriving.ended, run.stopped)
-            await asyncio.wait(soon, timeout=RECORDED_WITHIN, return_when=asyncio.FIRST_COMPLETED)
-            if not redriving.ended.done():  # it may be cut short, and those before it are not to run again
-                await self._record(run)
-        error = await redriving.ended
+        error = await self._outcome(run, delivery, redriving.ended)
         if isinstance(error, NotRun):
             return False
         run.done += 1
@@ -278,6 +278,25 @@ class Redriver:
         self._settled += 1
         self._services.statistics.redriven += 1
         return True
+
+    async def _outcome(
+        self, run: _LaneRun, delivery: Delivery, ended: asyncio.Future[Exception | None]
+    ) -> Exception | None:
+        """Wait for a letter to end, and record those handled before it when that takes long: they shall not run again.
+
+        When no more is to be run, one that has not begun and never will is not waited for.
+        """
+        while not ended.done():
+            limit = RECORDED_WITHIN if run.handled else None
+            await asyncio.wait((ended, run.stopped), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                break
+            await self._record(run)
+            if run.stopped.done():
+                if not delivery.attempt and not self._partition.will_run(delivery.tenant_id):
+                    return NotRun()
+                break
+        return await ended
 
     async def _failed(self, run: _LaneRun, letter: FoldedLetter, number: int, failure: Failure) -> bool:
         """Record that a letter failed again; whether the next one may run."""

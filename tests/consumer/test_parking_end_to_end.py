@@ -83,6 +83,54 @@ async def test_a_failing_tenant_is_parked_the_others_go_on_and_a_redrive_keeps_i
     assert [context.redrive.attempt for context in redriven] == [1] * 5
 
 
+async def test_a_paused_tenants_letters_wait_without_using_up_attempts_or_holding_up_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fail = Ill(TENANT, 0)
+    handler = Recorder(fail)
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", on_failure=ParkTenant(retry=AT_ONCE))(handler)
+        await host.publish_batch([counted(number) for number in range(3)])
+        async with host.consuming():
+            await until(lambda: host.statistics().consuming.letters == 3)
+            fail.numbers.clear()
+            host.pause(group="g", tenant_id=TENANT)
+            await redrive(host)
+            (request,) = (await host.dead_letters.stats(group="g")).open_requests
+            assert host._consumption is not None
+            (member,) = host._consumption.members
+            (partition,) = member._consumers.values()
+            await until(lambda: any(each.request.id == request.id for each in partition.journal.journal.requests))
+            for _ in range(3):  # heartbeats in which it could have begun
+                await member.next_answer()
+        assert "handlers_cancelled" not in caplog.text
+        assert [each.redrives for each in (await host.dead_letters.list(group="g")).letters] == [0, 0, 0]
+        async with host.consuming():
+            host.resume(group="g", tenant_id=TENANT)
+            await until(lambda: handler.numbers == [0, 1, 2])
+
+
+async def test_a_letter_that_waits_for_its_turn_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Its lane is paused after it was announced: it is left to whoever comes next, with one attempt used."""
+    fail = Ill(TENANT, 0)
+    handler = Recorder(fail)
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", on_failure=ParkTenant(retry=AT_ONCE))(handler)
+        await host.publish(counted(0))
+        async with host.consuming():
+            await until(lambda: host.statistics().consuming.letters == 1)
+            fail.numbers.clear()
+            assert host._consumption is not None
+            (member,) = host._consumption.members
+            (partition,) = member._consumers.values()
+            partition.runner.pause(TENANT)
+            await redrive(host)
+            await until(lambda: any(lane.items for lane in partition.runner.lanes))
+        assert "handlers_cancelled" not in caplog.text
+        assert [each.redrives for each in (await host.dead_letters.list(group="g")).letters] == [1]
+        assert handler.numbers == []
+
+
 async def test_a_rejected_event_is_kept_at_once_and_parks_unless_told_otherwise() -> None:
     kept, passing = tenants(2)
 
