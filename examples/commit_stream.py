@@ -319,7 +319,7 @@ def _told(put_aside: PutAside, *, tenants: int) -> Iterator[str]:
         return
     kinds = ", ".join(f"{error} {count:,}" for error, count in put_aside.failures.items())
     yield (
-        f"put aside while the handler could not take binary files: {put_aside.letters:,} dead letters ({kinds}),"
+        f"put aside while the handler could not take binary files: {put_aside.letters:,} as dead letters ({kinds}),"
         f" {put_aside.parked} of {tenants} tenants parked"
         + ("" if put_aside.is_complete else ", more than may be parked: the rest waited in the topic")
     )

@@ -93,7 +93,7 @@ def test_it_agrees_with_git(demo: ModuleType, repository: Repository, capfd: pyt
     output = capfd.readouterr().out
     assert "reconciled: every total and every tenant's order is git's" in output
     assert "lag 0" in output
-    assert "dead letters (BinaryFileError" in output
+    assert "as dead letters (BinaryFileError" in output
     assert "1 of 4 tenants parked" in output
     assert "mended and redriven: " in output
     assert "replayed history/app: 36 events, in the same order" in output
