@@ -158,10 +158,8 @@ class Walk:
         return start.journal
 
 
-@pytest.mark.parametrize("number", range(WALKS))
-async def test_whoever_takes_over_comes_to_the_same_state(number: int) -> None:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
+async def walked(seed: int) -> Walk:
+    """A whole walk, at whose end somebody takes over."""
     async with dlq() as place:
         walk = Walk(place, random.Random(seed))
         for _ in range(STEPS):
@@ -170,4 +168,16 @@ async def test_whoever_takes_over_comes_to_the_same_state(number: int) -> None:
         walk.place.connector.faults = []
         await walk.deal()
         assert walk.owners[-1].journal.snapshot() == (await place.folded()).snapshot()
-        assert len(walk.starts) > 1, "the start of the fold never moved"
+    return walk
+
+
+@pytest.mark.parametrize("number", range(WALKS))
+async def test_whoever_takes_over_comes_to_the_same_state(number: int) -> None:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    await walked(seed)
+
+
+async def test_the_walks_are_such_that_the_start_of_the_fold_moves() -> None:
+    """Nearly every one is; else the walks would compare a fold from the first record with itself."""
+    assert max([len((await walked(seed)).starts) for seed in range(3)]) > 1
