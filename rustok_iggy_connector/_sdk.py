@@ -49,7 +49,7 @@ from rustok_iggy_connector.errors import (
 )
 from rustok_iggy_connector.logging import get_logger
 from rustok_iggy_connector.models import PublishBatch, ReceivedMessage
-from rustok_iggy_connector.refusals import incompatible, refusal
+from rustok_iggy_connector.refusals import incompatible, login_refused, refusal
 from rustok_iggy_connector.wire.codes import Status
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, COMMANDS, Message
 from rustok_iggy_connector.wire.primitives import ConsumerKind, PollingStrategy, StrategyKind
@@ -313,7 +313,7 @@ def _cannot_open(text: str, address: str, tls: TlsSettings | None) -> RustokIggy
         return _unknown(text, "login", address)
     error = refusal(status, command="login", subject=address)
     if isinstance(error, AuthenticationError):
-        return AuthenticationError(f"{address} refused the login: check the user name and password, or the token")
+        return login_refused(address)
     return error
 
 

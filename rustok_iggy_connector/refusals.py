@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from rustok_iggy_connector.errors import STATUS_ERRORS, ConnectorError, IncompatibleServerError, ServerError
+from rustok_iggy_connector.errors import (
+    STATUS_ERRORS,
+    AuthenticationError,
+    ConnectorError,
+    IncompatibleServerError,
+    ServerError,
+)
 from rustok_iggy_connector.wire.codes import Status
 
 CLIENT_VERSION = version("apache-iggy")
@@ -45,6 +51,11 @@ def refusal(status: int, *, command: str, subject: str = "") -> ConnectorError:
     if issubclass(kind, IncompatibleServerError):
         return incompatible(message)
     return kind(message)
+
+
+def login_refused(address: str) -> AuthenticationError:
+    """The error for a login that the server knows and does not take."""
+    return AuthenticationError(f"{address} refused the login: check the user name and password, or the token")
 
 
 def incompatible(what_happened: str, *, server_version: str | None = None) -> IncompatibleServerError:

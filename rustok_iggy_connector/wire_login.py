@@ -7,14 +7,13 @@ import ssl
 
 from rustok_iggy_connector._sdk import Login, TlsSettings
 from rustok_iggy_connector.errors import (
-    AuthenticationError,
     ConfigError,
     RemoteProtocolError,
     RustokIggyError,
     ServerUnreachableError,
 )
 from rustok_iggy_connector.member_identity import MemberIdentity
-from rustok_iggy_connector.refusals import CLIENT_VERSION, incompatible, refusal
+from rustok_iggy_connector.refusals import CLIENT_VERSION, incompatible, login_refused, refusal
 from rustok_iggy_connector.wire.codec import Refusal, decode_reply
 from rustok_iggy_connector.wire.codes import PROTOCOL_VERSION, EvictionReason
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, session, system
@@ -134,7 +133,7 @@ def _login_request(login: Login) -> session.Login | session.LoginWithToken:
 
 def _cannot_log_in(reason: EvictionReason, address: str) -> RustokIggyError:
     if reason in _BAD_LOGIN:
-        return AuthenticationError(f"{address} refused the login: check the user name and password, or the token")
+        return login_refused(address)
     if reason is EvictionReason.INCOMPATIBLE_PROTOCOL:
         return incompatible(f"{address} refused the login: it speaks another protocol version")
     return ServerUnreachableError(
