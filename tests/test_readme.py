@@ -1,43 +1,27 @@
 """The README's example runs as printed, and what the README points to exists."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from rustok_iggy import IggyConfig, IggyMode
 from tests.architecture.source_tree import ROOT
+from tests.printed import code_blocks, run_printed
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-
-
-@pytest.mark.parametrize("example", code_blocks("python"))
+@pytest.mark.parametrize("example", code_blocks("README.md", "python"))
 def test_the_example_runs_as_printed(example: str, tmp_path: Path) -> None:
     """In an empty folder, where it makes ./data/iggy."""
-    script = tmp_path / "example.py"
-    script.write_text(example, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path,
-        env={"PATH": "", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "billing 42.0 EUR" in done.stdout
-    assert "stored in partition" in done.stdout
+    printed = run_printed(example, tmp_path)
+    assert "billing 42.0 EUR" in printed
+    assert "stored in partition" in printed
 
 
 def test_the_configuration_it_prints_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (text,) = code_blocks("yaml")
+    (text,) = code_blocks("README.md", "yaml")
     (tmp_path / "iggy.yaml").write_text(text, encoding="utf-8")
     monkeypatch.setenv("IGGY_PASSWORD", "from the environment")
     config = IggyConfig.load(tmp_path / "iggy.yaml")
@@ -47,7 +31,7 @@ def test_the_configuration_it_prints_loads(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_example_is_twenty_lines() -> None:
-    (example,) = code_blocks("python")
+    (example,) = code_blocks("README.md", "python")
     assert len([line for line in example.splitlines() if line.strip()]) <= 20
 
 
@@ -59,7 +43,9 @@ def test_links_lead_somewhere(link: str) -> None:
 def test_every_make_target_it_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = set(
-        re.findall(r"\bmake ([a-z]+)\b(?=[^\n]*)", "\n".join(re.findall(r"`[^`\n]+`", README) + code_blocks("sh")))
+        re.findall(
+            r"\bmake ([a-z]+)\b(?=[^\n]*)", "\n".join(re.findall(r"`[^`\n]+`", README) + code_blocks("README.md", "sh"))
+        )
     )
     assert named
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named), named

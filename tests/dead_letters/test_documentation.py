@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,14 @@ from rustok_iggy.dead_letters.records import Action, Outcome, Request
 from rustok_iggy.dead_letters.redrive_plan import plan_redrive
 from rustok_iggy.dead_letters.survey import open_survey
 from rustok_iggy_connector import MemoryServer
-from tests.architecture.source_tree import ROOT
 from tests.consumer.hosts import transport
 from tests.dead_letters.hand_owner import STREAM, HandOwner, event_of, original_of, source
 from tests.dead_letters.journal_records import tenant
+from tests.printed import code_blocks
 
 pytestmark = pytest.mark.anyio
 
-PAGE = (ROOT / "docs" / "dead-letters.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+EXAMPLES = code_blocks("docs/dead-letters.md", "python")
 
 
 async def work(owner: HandOwner) -> None:

@@ -1,0 +1,31 @@
+"""The examples of the docs, as they are printed and run in a program of their own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.architecture.source_tree import ROOT
+
+
+def code_blocks(page: str, language: str) -> list[str]:
+    """The code of a page, named from the repository's root, in one language."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def run_printed(code: str, directory: Path) -> str:
+    """Run a program in a directory, with warnings as errors; what it wrote to standard output."""
+    script = directory / "example.py"
+    script.write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        cwd=directory,
+        env={"PATH": "", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
