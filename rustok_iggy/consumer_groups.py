@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from rustok_iggy.errors import ConsumerError, NotFoundError
+from rustok_iggy.moments import microseconds
 from rustok_iggy_connector import CommittedOffset, IggyConnector, MessageSubscriber, TopicInfo
 
 ResetTo = Literal["earliest", "latest"] | int | datetime
@@ -275,7 +276,7 @@ async def _target(reader: MessageSubscriber, part: PartitionProgress, to: ResetT
             kept = await reader.poll(part.partition_id, offset=0, max_messages=1)
             first = kept[0].offset if kept else None
         case datetime():
-            first = await reader.first_offset_since(part.partition_id, timestamp=_microseconds(to))
+            first = await reader.first_offset_since(part.partition_id, timestamp=microseconds(to))
         case _:
             first = to
     done = part.current if first is None else min(first - 1, part.current)
@@ -291,11 +292,6 @@ def _check(to: ResetTo) -> None:
             raise ConsumerError(f"offset {to}: offsets start at 0")
     elif to not in {"earliest", "latest"}:
         raise ConsumerError(f"{to!r} is neither earliest, latest, an offset nor a time")
-
-
-def _microseconds(moment: datetime) -> int:
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _ends(change: OffsetChange) -> tuple[int | None, ...]:

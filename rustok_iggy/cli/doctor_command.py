@@ -20,8 +20,8 @@ from rustok_iggy.cli.group_commands import groups_of
 from rustok_iggy.cli.rendering import Shown, heading, plural, remarks
 from rustok_iggy.cli.session import EVENT_TOPICS, Session, open_session
 from rustok_iggy.cli.stored_events import open_log
-from rustok_iggy.dead_letters.moments import moment_of
 from rustok_iggy.errors import ConnectorError, PermissionDeniedError, RustokIggyError, SerializationError
+from rustok_iggy.moments import moment_of
 from rustok_iggy.topology import Topic
 from rustok_iggy_connector import ConnectorMode, TopicInfo
 

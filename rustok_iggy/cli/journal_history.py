@@ -10,9 +10,9 @@ from uuid import UUID
 from rustok_iggy.cli.session import Session
 from rustok_iggy.cli.stored_events import PartitionTail, StoredEvent, open_log
 from rustok_iggy.dead_letters.layout import decode_record
-from rustok_iggy.dead_letters.moments import moment_of
 from rustok_iggy.dead_letters.records import AnyRecord, Attempt, Letter, Outcome, Request, Settlement
 from rustok_iggy.errors import DeadLetterError
+from rustok_iggy.moments import microseconds, moment_of
 from rustok_iggy.topology import Topic
 from rustok_iggy_connector import ReceivedMessage
 
@@ -54,8 +54,7 @@ async def journal_of(session: Session, event: StoredEvent) -> list[JournalEntry]
     entries: list[JournalEntry] = []
     requests: dict[UUID, Request] = {}
     async with open_log(session, Topic.DLQ) as log:
-        stamp = round(event.stored_at.timestamp() * 1_000_000)
-        first = await log.subscriber.first_offset_since(partition_id, timestamp=stamp)
+        first = await log.subscriber.first_offset_since(partition_id, timestamp=microseconds(event.stored_at))
         tail = PartitionTail(log, partition_id, offset=last + 1 if first is None else first)
         while tail.offset <= last and (messages := await tail.poll()):
             for message in messages:

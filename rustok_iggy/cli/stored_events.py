@@ -11,8 +11,8 @@ from uuid import UUID
 
 from rustok_iggy.cli.session import Session
 from rustok_iggy.consumer.pacing import MAX_POLL_MESSAGES, PollPace
-from rustok_iggy.dead_letters.moments import moment_of
 from rustok_iggy.errors import SerializationError
+from rustok_iggy.moments import moment_of
 from rustok_iggy.replay.log_reader import LogReader
 from rustok_iggy_connector import MessageSubscriber, ReceivedMessage
 

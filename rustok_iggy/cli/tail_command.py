@@ -20,6 +20,7 @@ from rustok_iggy.cli.rendering import NOTHING, lines_of, precise, printable
 from rustok_iggy.cli.session import Session, open_session
 from rustok_iggy.cli.stored_events import PartitionTail, StoredEvent, open_log, stored_event
 from rustok_iggy.cli.values import offset_or_moment, tenant
+from rustok_iggy.moments import microseconds
 from rustok_iggy.partitioning import partition_for
 from rustok_iggy.replay.log_reader import LogReader
 from rustok_iggy.topology import Topic
@@ -122,9 +123,7 @@ async def _first(log: LogReader, topic: TopicInfo, partition_id: int, begin: obj
         case "latest":
             return last + 1
         case datetime():
-            found = await log.subscriber.first_offset_since(
-                partition_id, timestamp=round(begin.timestamp() * 1_000_000)
-            )
+            found = await log.subscriber.first_offset_since(partition_id, timestamp=microseconds(begin))
             return last + 1 if found is None else found
         case int():
             return begin

@@ -20,6 +20,7 @@ from rustok_iggy.cli.values import MOMENT, moment, tenant
 from rustok_iggy.consumer_groups import ConsumerGroup
 from rustok_iggy.dead_letters.records import Outcome
 from rustok_iggy.envelope import ENTROPY_BITS
+from rustok_iggy.moments import microseconds
 from rustok_iggy.partitioning import partition_for
 from rustok_iggy_connector import TopicInfo
 
@@ -95,8 +96,7 @@ async def _copies(
             last = topic.current_offsets.get(partition_id, -1)
             first: int | None = 0
             if begin is not None:
-                stamp = max(0, round(begin.timestamp() * 1_000_000))
-                first = await log.subscriber.first_offset_since(partition_id, timestamp=stamp)
+                first = await log.subscriber.first_offset_since(partition_id, timestamp=microseconds(begin))
             if first is None or last < 0:
                 continue
             tail = PartitionTail(log, partition_id, offset=first)

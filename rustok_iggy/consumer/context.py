@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
 
 from rustok_iggy.errors import ConsumerError
+from rustok_iggy.moments import EPOCH, MICROSECOND
 from rustok_iggy_connector import Position
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Fence(NamedTuple):
@@ -77,4 +76,4 @@ class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def timestamp(self) -> datetime:
         """When the server stored the message."""
-        return EPOCH + timedelta(microseconds=self.stored_at)
+        return EPOCH + self.stored_at * MICROSECOND

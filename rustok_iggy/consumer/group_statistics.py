@@ -12,8 +12,7 @@ from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.statistics import ConsumerStatistics, PartitionServices
 from rustok_iggy.dead_letters.journal import Journal
 from rustok_iggy.durations import DurationsTaken
-
-MICROSECONDS = 1_000_000
+from rustok_iggy.moments import MICROSECONDS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,4 +101,4 @@ def standing(
 def oldest_age(journal: Journal, *, now: int) -> float:
     """Return seconds since the first failure of the oldest open letter; 0 without any. `now` in µs since 1970 UTC."""
     oldest = journal.oldest_failure
-    return 0.0 if oldest is None else max(0, now - oldest) / MICROSECONDS
+    return 0.0 if oldest is None else max(0, now - oldest) / MICROSECONDS_PER_SECOND

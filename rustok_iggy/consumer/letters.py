@@ -15,6 +15,7 @@ from rustok_iggy.dead_letters.drafts import Drafted, RecordDraft
 from rustok_iggy.dead_letters.layout import Original, encode_original
 from rustok_iggy.dead_letters.records import Cause, Epoch
 from rustok_iggy.errors import DeadLetterError
+from rustok_iggy.moments import MICROSECONDS_PER_SECOND
 from rustok_iggy_connector import get_logger
 
 log = get_logger(__name__)
@@ -22,7 +23,6 @@ log = get_logger(__name__)
 ENOUGH_TO_ASK = 256
 """Letters read back after which the server is asked at once who owns what, instead of at the next heartbeat: their
 offsets hold the watermark until then."""
-MICROSECONDS = 1_000_000
 
 
 class Holder(Protocol):
@@ -76,13 +76,14 @@ class LetterWriter:
     def fail(self, failed: FailedDelivery) -> None:
         """Write a letter; its lane waits for it."""
         now, delivery = self._services.now(), failed.delivery
+        failing_for = self._services.clock() - delivery.first_failed_at
         self.parking.add(
             PendingLetter(
                 delivery=delivery,
                 cause=failed.decision.cause,
                 parks=failed.decision.parks and delivery.tenant_id is not None,
                 failure=failure_of(delivery, failed.error),
-                first_failed_at=now - round((self._services.clock() - delivery.first_failed_at) * MICROSECONDS),
+                first_failed_at=now - round(failing_for * MICROSECONDS_PER_SECOND),
                 last_failed_at=now,
                 lane=failed.lane,
             )

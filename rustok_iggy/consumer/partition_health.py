@@ -10,11 +10,11 @@ from rustok_iggy.consumer.parking import MAX_PARKED_LETTERS, MAX_PARKED_TENANTS,
 from rustok_iggy.consumer.source_journal import SourceJournal
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.dead_letters.journal import Journal
+from rustok_iggy.moments import MICROSECONDS_PER_SECOND
 
 FOREIGN_TYPES_SHOWN = 600.0
 """Seconds after a take-over for which the owner before is named, if it handled other event types: longer than a
 deployment that adds one takes, in which that is no mistake."""
-MICROSECONDS = 1_000_000
 
 
 def paused(watermark: Watermark, intake: Intake, runner: LaneRunner) -> Iterator[str]:
@@ -39,7 +39,7 @@ def parked(journal: Journal, *, now: int) -> Iterator[str]:
     if tenants:
         firsts = [journal.letter(offset) for offset in map(journal.parked_from, tenants) if offset is not None]
         oldest = min((letter.first_failed_at for letter in firsts if letter is not None), default=now)
-        seconds = max(0, now - oldest) // MICROSECONDS
+        seconds = max(0, now - oldest) // MICROSECONDS_PER_SECOND
         held = "1 tenant is" if len(tenants) == 1 else f"{len(tenants)} tenants are"
         yield f"{held} parked, the first for {seconds} s: redrive or discard its letters"
     if journal.requests:

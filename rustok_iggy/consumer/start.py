@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from rustok_iggy.consumer.context import EPOCH
 from rustok_iggy.consumer.deduplication import SEED, SEED_BYTES
 from rustok_iggy.consumer.pacing import MAX_POLL_MESSAGES, PollPace
 from rustok_iggy.consumer.subscription import Start
 from rustok_iggy.errors import OffsetOutOfRangeError
+from rustok_iggy.moments import microseconds
 from rustok_iggy_connector import MessageSubscriber, Position, TopologyAdmin
-
-MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ async def starting_point(
         return StartingPoint(next_offset=0, stored=None)
     first = None
     if isinstance(start, datetime):
-        first = await subscriber.first_offset_since(partition_id, timestamp=(start - EPOCH) // MICROSECOND)
+        first = await subscriber.first_offset_since(partition_id, timestamp=microseconds(start))
     if first is None:
         described = await admin.describe_topic(stream=stream, topic=topic)
         current = None if described is None else described.current_offsets.get(partition_id)

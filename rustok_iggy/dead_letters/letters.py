@@ -9,12 +9,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from rustok_iggy.dead_letters.layout import Original
-from rustok_iggy.dead_letters.moments import moment_of
 from rustok_iggy.dead_letters.records import Cause, Letter, Source
 from rustok_iggy.dead_letters.snapshot import FoldedLetter
 from rustok_iggy.envelope import EventEnvelope
-
-MICROSECONDS = 1_000_000
+from rustok_iggy.moments import MICROSECONDS_PER_SECOND, moment_of
 
 
 class LetterKey(NamedTuple):
@@ -113,7 +111,7 @@ def dead_letter(source: Source, folded: FoldedLetter, *, now: int) -> DeadLetter
         stored_at=moment_of(folded.stored_at),
         first_failed_at=moment_of(folded.first_failed_at),
         last_failed_at=moment_of(folded.last_failed_at),
-        age=max(0, now - folded.first_failed_at) / MICROSECONDS,
+        age=max(0, now - folded.first_failed_at) / MICROSECONDS_PER_SECOND,
         redrives=folded.attempts,
         journal_position=folded.position,
     )

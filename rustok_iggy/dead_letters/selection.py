@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from rustok_iggy.dead_letters.moments import microseconds
 from rustok_iggy.dead_letters.records import MAX_NAME_CHARACTERS, MAX_SELECTED, Selection
 from rustok_iggy.errors import RedriveError
+from rustok_iggy.moments import microseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

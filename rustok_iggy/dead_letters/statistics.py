@@ -9,11 +9,10 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from rustok_iggy.dead_letters.journal import Journal
-from rustok_iggy.dead_letters.letters import MICROSECONDS
-from rustok_iggy.dead_letters.moments import moment_of
 from rustok_iggy.dead_letters.partition_journal import PartitionJournal
 from rustok_iggy.dead_letters.records import Action, Cause, Request
 from rustok_iggy.dead_letters.snapshot import FoldedLetter
+from rustok_iggy.moments import MICROSECONDS_PER_SECOND, moment_of
 
 K = TypeVar("K")
 
@@ -76,7 +75,7 @@ class Tally(Generic[K]):
         """Return the counts, most first."""
         rows = sorted(self._rows.items(), key=lambda row: -row[1][0])
         return {
-            value: LetterCount(letters=letters, oldest_age=max(0, now - oldest) / MICROSECONDS)
+            value: LetterCount(letters=letters, oldest_age=max(0, now - oldest) / MICROSECONDS_PER_SECOND)
             for value, (letters, oldest) in rows
         }
 

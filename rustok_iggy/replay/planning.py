@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
 import msgspec
 
 from rustok_iggy.catalog import EventCatalog
-from rustok_iggy.consumer.context import EPOCH
 from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.delivery import EnvelopeReader
 from rustok_iggy.consumer.subscription import EventTypes
 from rustok_iggy.errors import ReplayError
+from rustok_iggy.moments import microseconds
 from rustok_iggy.replay.log_reader import LogReader, RangeReader
 from rustok_iggy.replay.plan import MAX_COPY_RANGES, MAX_COUNTS, EventCount, PartitionRange, ReplayPlan
 from rustok_iggy.replay.predicate import Choose, Predicate
@@ -23,7 +23,6 @@ from rustok_iggy.replay.selection import UNREADABLE, Selection
 from rustok_iggy.serialization import OpenedEnvelope
 from rustok_iggy_connector import TopicInfo
 
-MICROSECOND = timedelta(microseconds=1)
 MAX_TYPE_LENGTH = 128
 """Of an event type in a plan: no catalogue takes a longer one, a damaged message might hold one."""
 
@@ -176,8 +175,7 @@ async def _pinned(
 
 async def _offset(log_reader: LogReader, partition_id: int, bound: Bound, *, otherwise: int, late: int) -> int:
     if isinstance(bound, datetime):
-        since = (bound - EPOCH) // MICROSECOND
-        found = await log_reader.subscriber.first_offset_since(partition_id, timestamp=since)
+        found = await log_reader.subscriber.first_offset_since(partition_id, timestamp=microseconds(bound))
         return late if found is None else found
     return otherwise if bound is None else bound.get(partition_id, otherwise)
 

@@ -1,7 +1,7 @@
 """Rooms that decide do not act: no I/O, clock, randomness, await or log where the design says so."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from tests.architecture.source_tree import Module, inside, modules, words
 from tests.architecture.test_layers import LOCAL_SERVER, WIRE, assert_none
@@ -22,8 +22,31 @@ DISK_METHODS = words(
 ASYNC_NODES = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
 
 
+# A type, and nothing that makes one.
+ALLOWED_NAMES = {("uuid", "UUID")}
+
+
 def within(*rooms: str) -> Iterator[Module]:
     return (module for module in modules() if inside(module.name, *rooms))
+
+
+def acting_or_waiting(names: Collection[str]) -> list[str]:
+    """Where modules that only decide would act or wait; `names` are all there."""
+    chosen = [module for module in modules() if module.name in names]
+    assert len(chosen) == len(names)
+    imports = [
+        f"{module.at(found.line)}: imports {found.module}"
+        for module in chosen
+        for found in module.imports()
+        if found.module.partition(".")[0] in IMPURE_LIBRARIES and (found.module, found.name) not in ALLOWED_NAMES
+    ]
+    waits = [
+        f"{module.at(node.lineno)}: {type(node).__name__}"
+        for module in chosen
+        for node in ast.walk(module.tree)
+        if isinstance(node, ASYNC_NODES)
+    ]
+    return imports + waits
 
 
 def deciding() -> Iterator[Module]:

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from rustok_iggy import EVERYTHING, LetterSelection, RedriveError
-from rustok_iggy.dead_letters.moments import microseconds, moment_of
 from rustok_iggy.dead_letters.records import Selection
+from rustok_iggy.moments import microseconds, moment_of
 
 ID = UUID(int=5)
 
