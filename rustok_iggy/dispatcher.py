@@ -172,10 +172,7 @@ class EventDispatcher(Listener):
         taken = self._pressure.try_take(0)
         assert taken, "taken without asking for room"
         self._lanes.add(envelope.tenant_id.int, envelope)
-        if len(self._tasks) < self.config.max_concurrent:
-            task = asyncio.get_running_loop().create_task(self._run(), name="dispatch events")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._begin()
 
     async def __aenter__(self) -> Self:
         if self._is_closed:
@@ -205,6 +202,17 @@ class EventDispatcher(Listener):
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=CANCELLED_HANDLERS_TIMEOUT)
             self._abandon()
+
+    def _begin(self) -> None:
+        if len(self._tasks) < self.config.max_concurrent:
+            task = asyncio.get_running_loop().create_task(self._run(), name="dispatch events")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._lanes.ready and not self._given_up:
+            self._begin()  # taken when this task had looked for the last time, and still counted as one
 
     def _abandon(self) -> None:
         left = self._pressure.depth

@@ -113,6 +113,7 @@ class LaneRunner:
                 return
             task = asyncio.create_task(self._drain())
             self._tasks.add(task)
+            task.add_done_callback(self._drained)
             wanted -= 1
 
     def look_again(self) -> None:
@@ -222,14 +223,16 @@ class LaneRunner:
                     turn_ends = clock() + TURN
         except Exception as error:  # noqa: BLE001 - the task's outermost frame; the partition raises it
             self._partition.fail(error)
-        finally:
-            self._tasks.discard(task)
-            following = services.slots.give()
-            if following is not None:
-                following.kick()
-            if not task.cancelling():
-                self.kick()
-            self._partition.changed()
+
+    def _drained(self, task: asyncio.Task[None]) -> None:
+        """A task is over, also one that give_up() cancelled before it had begun."""
+        self._tasks.discard(task)
+        following = self._services.slots.give()
+        if following is not None:
+            following.kick()
+        if not task.cancelled():
+            self.kick()
+        self._partition.changed()
 
     def _may_begin(self) -> bool:
         now = self._services.clock()

@@ -89,6 +89,19 @@ async def test_each_tenant_comes_in_order_and_tenants_side_by_side() -> None:
     assert balances(running_dispatcher)
 
 
+async def test_an_event_that_comes_in_the_step_after_the_last_one_ended_is_handled_too() -> None:
+    bus = EventBus()
+
+    def publish_more(envelope: EventEnvelope) -> None:
+        if envelope.event.number < 3:
+            asyncio.get_running_loop().call_soon(bus.publish_envelope, counted(envelope.event.number + 1))
+
+    handler = Noting(publish_more)
+    async with dispatcher(bus, handler, max_concurrent=1):
+        bus.publish_envelope(counted(0))
+        await until(lambda: len(handler.seen) == 4, within=2)
+
+
 async def test_every_handler_that_wants_an_event_gets_it() -> None:
     class Everything(Noting):
         def handles(self, event: Struct) -> bool:

@@ -10,7 +10,7 @@ from rustok_iggy import OffsetOutOfRangeError, OnGap
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy_connector import Assignment, ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
-from tests.consumer.hosts import Recorder, until
+from tests.consumer.hosts import TENANT, Recorder, until
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
 
@@ -76,6 +76,23 @@ async def test_it_reads_by_explicit_offset_and_commits_at_the_end() -> None:
     assert subscriber.commits == [(0, 9)]
     assert subscriber.polled[0][:2] == (0, 0), "what came before, for its ids"
     assert subscriber.polled[1][:2] == (0, 4)
+
+
+async def test_losing_it_in_the_step_in_which_a_delivery_was_to_begin_ends_it_and_gives_the_slot_back() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0)
+    subject = consumer(subscriber, handler)
+    slots = subject.services.slots
+    subject.runner.pause(TENANT)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: subject.runner.holding(0) is not None)
+    subject.runner.resume(TENANT)
+    assert not subject.runner.is_idle, "a task that has not begun"
+    subject.lose()
+    async with asyncio.timeout(5):
+        await task
+    assert (handler.seen, subscriber.commits, subject.runner.is_idle) == ([], [], True)
+    assert all(slots.take(subject.runner) for _ in range(slots.limit)), "every slot is free again"
 
 
 async def test_it_commits_every_so_many_events() -> None:

@@ -322,7 +322,7 @@ async def test_not_more_wait_for_room_than_the_queue_holds() -> None:
 async def test_waiting_for_room_has_the_publish_timeout() -> None:
     connector = ScriptedConnector()
     connector.gate.clear()
-    async with producing(connector, timeout=0.05, backpressure=WAIT_AT_TWO) as producer:
+    async with producing(connector, timeout=0.3, backpressure=WAIT_AT_TWO) as producer:
         first = [publishing(producer), publishing(producer)]
         late = publishing(producer)
         await until(lambda: producer.statistics.waiting == 1)
