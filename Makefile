@@ -12,7 +12,7 @@ PYTEST ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit wheel format names commands metrics bench clean
+.PHONY: help demo test lint types unit wheel format names commands metrics llms docs bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,13 @@ commands: $(READY)  ## write docs/reference/cli.md from the commands of rustok-i
 
 metrics: $(READY)  ## write docs/reference/metrics.md, the dashboard and the alerts from the table of metrics
 	$(BIN)/python -m tools.write_metrics
+
+llms: $(READY)  ## write docs/llms.txt from the navigation and the pages
+	$(BIN)/python -m tools.write_llms_txt
+
+docs: $(READY)  ## build the documentation into build/site; a warning fails
+	$(BIN)/python -m sphinx -q -W --keep-going --fresh-env -d build/doctrees docs build/site
+	@echo "open build/site/index.html"
 
 bench: $(BENCH_READY)  ## ratios to the raw client; JSON and a plot in benchmarks/results (BENCH="--rounds 3")
 	$(BIN)/python -m benchmarks $(BENCH)

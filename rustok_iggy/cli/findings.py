@@ -50,7 +50,7 @@ class LastEvent:
 # The first class that fits counts.
 _ADVICE: tuple[tuple[type[RustokIggyError], str], ...] = (
     (AuthenticationError, "check remote.username and remote.password, or the token"),
-    (PermissionDeniedError, "docs/production.md lists the rights that each kind of user needs"),
+    (PermissionDeniedError, "docs/how-to/production.md lists the rights that each kind of user needs"),
     (IncompatibleServerError, "run a server of the same generation: apache/iggy:0.9.0"),
     (DataDirInUseError, "look for a process that holds the directory and does not answer"),
     (ServerNotFoundError, "set embedded.server_path, or embedded.engine: local for a development server"),

@@ -1,4 +1,4 @@
-"""Least privilege: what users with the permissions of docs/production.md can do, and what they cannot."""
+"""Least privilege: what users with the permissions of docs/how-to/production.md can do, and what they cannot."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +26,7 @@ PASSWORD = "correct-horse-battery"
 READ = {"read_topic": True}
 READ_AND_SEND = {"read_topic": True, "send_messages": True}
 SEND = {"send_messages": True}
-# Rights on the stream, and on its topics; docs/production.md says the same.
+# Rights on the stream, and on its topics; docs/how-to/production.md says the same.
 RIGHTS: dict[str, tuple[dict[str, bool], dict[str, dict[str, bool]]]] = {
     "sender": ({}, {"domain": SEND}),
     "publisher": ({}, {"domain": READ_AND_SEND, "system": READ_AND_SEND, "dlq": READ}),

@@ -1,4 +1,4 @@
-"""docs/dead-letters.md: its examples run as printed, in order, over a transport whose group has dead letters."""
+"""docs/how-to/dead-letters.md: its examples run as printed, in order, over a transport whose group has dead letters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.printed import code_blocks
 
 pytestmark = pytest.mark.anyio
 
-EXAMPLES = code_blocks("docs/dead-letters.md", "python")
+EXAMPLES = code_blocks("docs/how-to/dead-letters.md", "python")
 
 
 async def work(owner: HandOwner) -> None:
@@ -46,7 +46,7 @@ async def work(owner: HandOwner) -> None:
 
 
 async def run(example: str, names: dict[str, Any]) -> None:
-    code = compile(example, "docs/dead-letters.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(example, "docs/how-to/dead-letters.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     running = eval(code, names)
     if inspect.isawaitable(running):
         await running

@@ -1,4 +1,4 @@
-"""The examples of docs/replay.md and docs/event-bus.md run as printed."""
+"""The examples of docs/how-to/replay.md and docs/how-to/event-bus.md run as printed."""
 
 from pathlib import Path
 
@@ -31,11 +31,11 @@ def example(name: str) -> str:
 def test_the_replay_runs_as_printed(tmp_path: Path) -> None:
     (tmp_path / "iggy.yaml").write_text(CONFIGURATION, encoding="utf-8")
     run_printed(PUBLISH, tmp_path)
-    assert "3 of 3, 0 s to go" in run_printed(example("replay.md"), tmp_path)
+    assert "3 of 3, 0 s to go" in run_printed(example("how-to/replay.md"), tmp_path)
     assert len((tmp_path / "orders.jsonl").read_bytes().splitlines()) == 3
 
 
 def test_the_event_bus_runs_as_printed(tmp_path: Path) -> None:
-    printed = run_printed(example("event-bus.md"), tmp_path)
+    printed = run_printed(example("how-to/event-bus.md"), tmp_path)
     assert "billing 4200" in printed
     assert "1 handled" in printed
