@@ -51,7 +51,11 @@ class Handling:
     async def run(
         self, delivery: Delivery, context: DeliveryContext, task: asyncio.Task[None]
     ) -> Exception | Unread | None:
-        """Return how a delivery failed, None when it succeeded. Raises CancelledError when `task` was cancelled."""
+        """Return how a delivery failed, None when it succeeded.
+
+        Raises CancelledError when `task` was cancelled; ConsumerError when the handler raised what ends a process or a
+        generator: no failure policy decides on that, and nothing is settled.
+        """
         self._running[task] = delivery
         try:
             try:
@@ -75,8 +79,10 @@ class Handling:
         except Exception as error:  # noqa: BLE001 - user code; what it raises is decided upon
             self._forget_timeout(delivery, task)
             return error
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):
-            raise  # the process ends, and nothing is settled
+        except (KeyboardInterrupt, SystemExit, GeneratorExit) as error:
+            if asyncio.current_task(task.get_loop()) is not task:
+                raise  # not the handler's: the loop is gone, and this task is taken down
+            raise self._end(delivery, error) from error
         except BaseException as error:  # noqa: BLE001 - such as pytest's outcomes; let out, it would hold the lane for ever
             self._forget_timeout(delivery, task)
             return _no_exception(error)
@@ -142,6 +148,14 @@ class Handling:
         delivery.timed_out = False
         task.uncancel()
         return True
+
+    def _end(self, delivery: Delivery, error: BaseException) -> ConsumerError:
+        failure = ConsumerError(
+            f"a handler raised {type(error).__name__}, which ends its subscription: raise an Exception for what a"
+            " failure policy should decide, and cancel run() to end the service"
+        )
+        failure.add_note(self.where(delivery))
+        return failure
 
     def _timeout(self, delivery: Delivery) -> Exception:
         return TimeoutError(f"the handler ran longer than {delivery.route.timeout:g} s")

@@ -7,15 +7,15 @@ No task per message: a task lives as long as there is something to run. Decision
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Protocol
 from uuid import UUID
 
 from rustok_iggy.consumer.context import DeliveryContext
-from rustok_iggy.consumer.delivery import Delivery
+from rustok_iggy.consumer.delivery import Delivery, NotRun
 from rustok_iggy.consumer.failure import Decision, Outcome, decide, is_watched
 from rustok_iggy.consumer.handling import Handling, Unread
+from rustok_iggy.consumer.lane_partition import Partition
 from rustok_iggy.consumer.lanes import Lanes
 from rustok_iggy.consumer.parking import FailedDelivery, TenantLane
 from rustok_iggy.consumer.statistics import PartitionServices
@@ -30,47 +30,6 @@ TURN = 0.02
 """Seconds that handlers which never wait may keep the event loop, until the others get their turn."""
 SHORTEST_PROBE_WAIT = 0.05
 """Seconds until an open breaker is asked again while its probe runs."""
-
-
-class Partition(Protocol):
-    """What the runner asks the partition it works for."""
-
-    partition_id: int
-
-    @property
-    def group_id(self) -> int: ...
-
-    @property
-    def generation(self) -> int: ...
-
-    @property
-    def enough_settled(self) -> bool:
-        """Whether the watermark should be stored because of how many events are settled."""
-        ...
-
-    def may_begin(self) -> bool:
-        """Whether a delivery may begin now."""
-        ...
-
-    def settle(self, offset: int) -> None:
-        """An event is done."""
-        ...
-
-    def changed(self) -> None:
-        """There may be room for more, or the runner has become quiet."""
-        ...
-
-    def write_letter(self, failed: FailedDelivery) -> None:
-        """Put a delivery into the journal that has failed for good."""
-        ...
-
-    def fail(self, error: Exception) -> None:
-        """Stop: this delivery ends its subscription."""
-        ...
-
-    def after_delivery(self) -> Awaitable[None] | None:
-        """What is to be awaited before the next delivery."""
-        ...
 
 
 class LaneRunner:
@@ -207,9 +166,8 @@ class LaneRunner:
                 delivery.started_at = clock()
                 try:
                     failure = await self.handling.run(delivery, self._context(delivery), task)
-                except asyncio.CancelledError:
-                    lanes.put_back(lane)
-                    services.breaker.given_up()
+                except BaseException:
+                    self._left_open(lane, delivery)
                     raise
                 is_turn_over = self._ended(lane, delivery, failure) > turn_ends
                 if partition.enough_settled or is_turn_over:
@@ -223,6 +181,15 @@ class LaneRunner:
                     turn_ends = clock() + TURN
         except Exception as error:  # noqa: BLE001 - the task's outermost frame; the partition raises it
             self._partition.fail(error)
+            if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
+                raise error.__cause__ from None  # asyncio ends the loop; the failure is for a host that goes on
+
+    def _left_open(self, lane: TenantLane, delivery: Delivery) -> None:
+        """A handler was cut short: its delivery is the next of its lane again."""
+        self.lanes.put_back(lane)
+        self._services.breaker.given_up()
+        if delivery.redriving is not None:
+            delivery.redriving.end(NotRun())
 
     def _drained(self, task: asyncio.Task[None]) -> None:
         """A task is over, also one that give_up() cancelled before it had begun."""
@@ -231,6 +198,7 @@ class LaneRunner:
         if following is not None:
             following.kick()
         if not task.cancelled():
+            task.exception()  # asyncio has let it out already
             self.kick()
         self._partition.changed()
 
