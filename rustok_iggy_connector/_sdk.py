@@ -8,8 +8,8 @@
   ever; and a session that lost its connection must say so, because the outcome of its last request is not known.
 - There is no close(): the connection is open, and pings, while anybody refers to the client. An error refers to the
   frames it came through, so no frame that a request can fail in has the client in a variable.
-- After logging out, the last reference is dropped and the loop runs for LET_GO_PAUSE: the wheel's threads hand results
-  to the loop, and ended 1 to 3 of 8 short processes with SIGABRT without it.
+- After logging out, and after a login that failed, the last reference is dropped and the loop runs for LET_GO_PAUSE: the
+  wheel's threads hand results to the loop, and ended 1 of 5 short processes with SIGABRT without it.
 - After a fork every client of the wheel hangs, also a new one.
 - Errors carry a text only (_sdk_texts.py).
 """
@@ -263,6 +263,7 @@ async def open_client(
         return SdkClient(wheel, address=address, timeout=timeout)
     # Whoever keeps the error keeps this frame, and with it what would keep the connection open.
     del wheel, future
+    await asyncio.sleep(LET_GO_PAUSE)
     if failure is None:
         raise ServerUnreachableError(
             f"{address} takes connections but did not answer a login within {open_timeout:.1f} s: it is stopped, "

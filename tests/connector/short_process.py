@@ -1,18 +1,24 @@
 """A process that publishes once and ends: `python short_process.py ADDRESS USERNAME PASSWORD STREAM [how]`.
 
-how: shutdown (default); abandon ends without shutting down; cancelled ends in the middle of publishes.
+how: shutdown (default); abandon ends without shutting down; cancelled ends in the middle of publishes; refused logs in
+with another password, which the server does not let in.
 """
 
 import asyncio
 import sys
 import uuid
 
-from rustok_iggy_connector import PublishRequest, RemoteConnector, RemoteConnectorConfig
+from rustok_iggy_connector import AuthenticationError, PublishRequest, RemoteConnector, RemoteConnectorConfig
 
 
 async def main(address: str, username: str, password: str, stream: str, how: str = "shutdown") -> None:
-    connector = RemoteConnector(RemoteConnectorConfig(addresses=(address,), username=username, password=password))
-    await connector.connect()
+    given = f"not {password}" if how == "refused" else password
+    connector = RemoteConnector(RemoteConnectorConfig(addresses=(address,), username=username, password=given))
+    try:
+        await connector.connect()
+    except AuthenticationError:
+        assert how == "refused", "the password is right"
+        return
 
     async def publish() -> None:
         await connector.publish(
