@@ -8,7 +8,7 @@
   ever; and a session that lost its connection must say so, because the outcome of its last request is not known.
 - There is no close(): the connection is open, and pings, while anybody refers to the client. An error refers to the
   frames it came through, so no frame that a request can fail in has the client in a variable.
-- After logging out, and after a login that failed, the last reference is dropped and the loop runs for LET_GO_PAUSE: the
+- After logging out, or a login that failed, the last reference is dropped and the loop runs for LET_GO_PAUSE: the
   wheel's threads hand results to the loop, and ended 1 of 5 short processes with SIGABRT without it.
 - After a fork every client of the wheel hangs, also a new one.
 - Errors carry a text only (_sdk_texts.py).
