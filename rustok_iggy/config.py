@@ -17,6 +17,7 @@ from msgspec.structs import fields, force_setattr
 from rustok_iggy import config_sources
 from rustok_iggy.backpressure import BackpressureConfig
 from rustok_iggy.errors import ConfigError
+from rustok_iggy.names import name_problem
 from rustok_iggy.serialization import SerializationFormat
 from rustok_iggy_connector import (
     MAX_PARTITIONS,
@@ -36,8 +37,6 @@ RemoteConfig = RemoteConnectorConfig
 
 SERVER_REBALANCING_TIMEOUT = 30.0
 """Seconds after which the server moves a partition whose owner did not commit everything it polled [iggy 0.9]."""
-MAX_NAME_BYTES = 255
-"""Of a stream, topic or group: their length is one byte on the wire."""
 LARGEST_EVENT_BYTES = 16 * 1024 * 1024
 """The largest `max_event_bytes`: sixteen of them fill a quarter of what one message of the server may have."""
 
@@ -62,11 +61,8 @@ class TopologyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Fixed when a topic is created. `replicated` on one node loses acknowledged events when the server is killed."""
 
     def problems(self, path: str) -> Iterator[str]:
-        name = self.stream_name
-        if not name or len(name.encode()) > MAX_NAME_BYTES:
-            yield f"{path}.stream_name: must have 1 to {MAX_NAME_BYTES} bytes"
-        elif name.isdecimal():
-            yield f"{path}.stream_name: {name!r} has only digits, which the server reads as a number; add a letter"
+        if problem := name_problem(self.stream_name):
+            yield f"{path}.stream_name: {problem}"
         for part in ("domain_partitions", "system_partitions"):
             if not 1 <= getattr(self, part) <= MAX_PARTITIONS:
                 yield f"{path}.{part}: {getattr(self, part)} is not between 1 and {MAX_PARTITIONS}"
@@ -230,9 +226,11 @@ class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return ConnectorConfig(mode=mode, embedded=self.embedded, remote=self.remote)
 
     def _replication_problems(self) -> Iterator[str]:
-        nodes = len(self.remote.addresses) if self.mode is ConnectorMode.REMOTE else 1
-        if self.topology.replication_factor not in {1, nodes}:
+        factor = self.topology.replication_factor
+        if factor < 1:
+            yield f"topology.replication_factor: {factor} is below 1; 1 leaves it to the server"
+        elif factor > 1 and self.connector.mode is not ConnectorMode.REMOTE:
             yield (
-                f"topology.replication_factor: {self.topology.replication_factor} is neither 1 nor the cluster's size"
-                f" ({nodes} in remote.addresses); Iggy replicates to all nodes of a cluster"
+                f"topology.replication_factor: {factor}, but mode {self.connector.mode} has one node: set it to 1, or"
+                " mode to remote; how many nodes a cluster has is asked of it when the transport opens"
             )

@@ -5,6 +5,7 @@ A policy says what happens when the retries are used up. Another one is a class 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -32,15 +33,25 @@ class Retry:
     fatal: tuple[type[Exception], ...] = ()
 
     def __post_init__(self) -> None:
-        problems = [f"Retry.{name}: must not be negative" for name in ("delay", "jitter") if getattr(self, name) < 0]
-        if self.attempts < 1:
-            problems.append("Retry.attempts: must be at least 1, the first one included")
-        if self.max_delay < self.delay:
-            problems.append("Retry.max_delay: is below delay")
-        if self.max_elapsed is not None and self.max_elapsed < 0:
-            problems.append("Retry.max_elapsed: must not be negative")
+        problems = list(self._problems())
         if problems:
             raise ConfigError(problems)
+
+    def _problems(self) -> Iterator[str]:
+        if type(self.attempts) is not int or self.attempts < 1:
+            yield f"Retry.attempts: {self.attempts!r} is no whole number of at least 1, the first one included"
+        seconds = {name: getattr(self, name) for name in ("delay", "max_delay", "jitter", "max_elapsed")}
+        if self.max_elapsed is None:
+            del seconds["max_elapsed"]
+        wrong = [name for name, value in seconds.items() if type(value) not in (int, float) or not value >= 0]
+        yield from (f"Retry.{name}: {seconds[name]!r} is no number of at least 0" for name in wrong)
+        if not wrong and self.max_delay < self.delay:
+            yield "Retry.max_delay: is below delay"
+        fatal: object = self.fatal
+        if not isinstance(fatal, tuple) or not all(
+            isinstance(each, type) and issubclass(each, Exception) for each in fatal
+        ):
+            yield "Retry.fatal: is no tuple of exception classes, such as fatal=(LookupError,)"
 
     def delay_after(self, failures: int, chance: float) -> float:
         """Seconds until the next attempt after so many failures; `chance` in 0…1 places it within the jitter."""

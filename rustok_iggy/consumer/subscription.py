@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,11 +12,11 @@ from typing import Any, TypedDict
 from msgspec import Struct
 
 from rustok_iggy.catalog import EventCatalog
-from rustok_iggy.config import MAX_NAME_BYTES
 from rustok_iggy.consumer.context import DeliveryContext
-from rustok_iggy.consumer.failure import FailurePolicy, ParkTenant
+from rustok_iggy.consumer.failure import FailurePolicy, ParkTenant, Retry
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError
+from rustok_iggy.names import name_problem
 from rustok_iggy.topology import Topic, topic_of
 
 Handler = Callable[[EventEnvelope, DeliveryContext], Awaitable[None] | None]
@@ -166,11 +166,9 @@ def subscriptions_for(
     options: SubscribeOptions,
 ) -> tuple[Subscription, ...]:
     """Return one subscription per topic. Raises ConfigError with every problem, UnknownEventTypeError."""
-    problems = list(_name_problems(group))
+    problems = [f"group: {problem}"] if (problem := name_problem(group)) else []
     problems += _handler_problems(handler)
-    names = None if event_types is None else frozenset(_type_name(each, catalog) for each in event_types)
-    if names is not None and not names:
-        problems.append("event_types: is empty; leave it out for all")
+    names = _type_names(event_types, catalog, problems)
     chosen = _topics(topics, names, problems)
     given = _checked(options, problems)
     if problems:
@@ -192,17 +190,27 @@ def _checked(options: SubscribeOptions, problems: list[str]) -> dict[str, Any]:
         value = given.get(name)
         if value is None or isinstance(value, datetime):
             continue
-        if value in set(choices):
+        if isinstance(value, str) and value in set(choices):
             given[name] = choices(value)
         else:
             problems.append(f"{name}: {value!r} is none of {', '.join(choices)}{_OTHER.get(name, '')}")
-    if not isinstance(given.get("on_failure", ParkTenant()), FailurePolicy):
-        problems.append("on_failure: must be ParkTenant(...), DeadLetter(...), Block(...) or Stop(...)")
-    if given.get("max_concurrency", 1) < 1:
-        problems.append("max_concurrency: must be at least 1")
-    if given.get("handler_timeout", 0) < 0:
-        problems.append("handler_timeout: must not be negative")
+    problems += _value_problems(given)
     return given
+
+
+def _value_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    policy = given.get("on_failure", ParkTenant())
+    if not isinstance(policy, FailurePolicy):
+        yield "on_failure: must be ParkTenant(...), DeadLetter(...), Block(...) or Stop(...)"
+    elif type(policy.retry) is not Retry:
+        yield f"on_failure: its retry must be Retry(...), not {policy.retry!r}"
+    concurrency, timeout = given.get("max_concurrency", 1), given.get("handler_timeout", 0)
+    if type(concurrency) is not int or concurrency < 1:
+        yield f"max_concurrency: must be a whole number of at least 1, not {concurrency!r}"
+    if type(timeout) not in (int, float) or not timeout >= 0:
+        yield f"handler_timeout: must be seconds, 0 for no limit, not {timeout!r}"
+    if not isinstance(given.get("deduplicate", True), bool):
+        yield f"deduplicate: must be True or False, not {given['deduplicate']!r}"
 
 
 def check_together(subscriptions: Iterable[Subscription], added: Iterable[Subscription]) -> None:
@@ -234,6 +242,18 @@ def _overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> str:
     if one is None or other is None:
         return ", ".join(sorted(one or other or ()))
     return ", ".join(sorted(one & other))
+
+
+def _type_names(event_types: EventTypes | None, catalog: EventCatalog, problems: list[str]) -> frozenset[str] | None:
+    if event_types is None:
+        return None
+    if isinstance(event_types, str | type):
+        problems.append(f"event_types: {event_types!r} is one; put it into a list")
+        return None
+    names = frozenset(_type_name(each, catalog) for each in event_types)
+    if not names:
+        problems.append("event_types: is empty; leave it out for all")
+    return names
 
 
 def _type_name(event_type: type[Struct] | str, catalog: EventCatalog) -> str:
@@ -270,10 +290,3 @@ def _handler_problems(handler: object) -> Iterator[str]:
         yield "the handler must take two arguments, envelope and context"
     except ValueError:
         return  # written in C: it cannot be asked
-
-
-def _name_problems(group: str) -> Iterator[str]:
-    if not group or len(group.encode()) > MAX_NAME_BYTES:
-        yield f"group: must have 1 to {MAX_NAME_BYTES} bytes"
-    elif group.isdecimal():
-        yield f"group: {group!r} has only digits, which the server reads as a number; add a letter"

@@ -22,12 +22,12 @@ from rustok_iggy.dead_letters.letters import (
 from rustok_iggy.dead_letters.originals import OriginalReader
 from rustok_iggy.dead_letters.partition_journal import PartitionJournal
 from rustok_iggy.dead_letters.records import Action, Request
-from rustok_iggy.dead_letters.request_options import RedriveOptions, check_author, check_options
+from rustok_iggy.dead_letters.request_options import RedriveOptions, check_options, check_request
 from rustok_iggy.dead_letters.request_progress import RequestProgress, progress_of
 from rustok_iggy.dead_letters.request_watch import OnProgress, RequestWatch
 from rustok_iggy.dead_letters.request_writer import write_requests
 from rustok_iggy.dead_letters.requests import LetterRequest, RequestDraft, plan_request, selected_letters
-from rustok_iggy.dead_letters.selection import LetterSelection
+from rustok_iggy.dead_letters.selection import LetterSelection, recorded
 from rustok_iggy.dead_letters.statistics import DeadLetterStatistics, LetterCensus
 from rustok_iggy.dead_letters.survey import JournalSurvey, OnRead, Sleep, open_survey
 from rustok_iggy.errors import DeadLetterError, RedriveError
@@ -151,14 +151,14 @@ class DlqManager:
         `dry_run` writes nothing and returns what would run. Nothing is written either when no letter is meant.
         Raises RedriveError: options that cannot be, a request that was not written (it says where it was).
         """
-        check_author(by, reason, is_reason_needed=False)
+        check_request(group=group, by=by, reason=reason, is_reason_needed=False)
         check_options(options)
         draft = RequestDraft(
             request=Request(
                 id=self._ids(),
                 group=group,
                 action=Action.REDRIVE,
-                selection=selection.recorded(),
+                selection=recorded(selection),
                 requested_at=self._now(),
                 requested_by=by,
                 reason=reason,
@@ -189,12 +189,12 @@ class DlqManager:
         it, what this call reads. Discarding a tenant's last letter frees it. Export first: what retention removes
         cannot be brought back. Otherwise as redrive().
         """
-        check_author(by, reason, is_reason_needed=True)
+        check_request(group=group, by=by, reason=reason, is_reason_needed=True)
         request = Request(
             id=self._ids(),
             group=group,
             action=Action.DISCARD,
-            selection=selection.recorded(),
+            selection=recorded(selection),
             requested_at=self._now(),
             requested_by=by,
             reason=reason,
@@ -211,6 +211,8 @@ class DlqManager:
         seconds (`waiting_for_member`): the request stays open and goes on without this call. Waiting again is fine.
         Raises RedriveError for a dry run.
         """
+        if not isinstance(request, LetterRequest):
+            raise RedriveError(f"wait for what redrive() or discard() returned, not for {type(request).__name__}")
         if request.dry_run:
             raise RedriveError("a dry run was never written; there is nothing to wait for")
         if not request.positions:
@@ -275,10 +277,10 @@ class DlqManager:
         return f"group {group} has never kept a journal in stream {self._stream}; {known}"
 
     def _letters(self, partition: PartitionJournal, selection: LetterSelection | None) -> Iterator[DeadLetterSummary]:
-        recorded = None if selection is None else selection.recorded()
+        wanted = None if selection is None else recorded(selection)
         now = self._now()
         for journal in partition.journals():
-            for folded in selected_letters(journal, recorded):
+            for folded in selected_letters(journal, wanted):
                 yield dead_letter(journal.source, folded, now=now)
 
     async def _details(self, survey: JournalSurvey, letter: DeadLetterSummary) -> DeadLetterDetails:

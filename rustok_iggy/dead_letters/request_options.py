@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from rustok_iggy.dead_letters.records import MAX_NAME_CHARACTERS, MAX_SELECTED
 from rustok_iggy.errors import RedriveError
+from rustok_iggy.names import name_problem
 
 MAX_REASON_CHARACTERS = 1000
 """What a record of a request holds."""
@@ -32,20 +33,42 @@ class RedriveOptions(TypedDict, total=False):
 
 def check_options(options: RedriveOptions) -> None:
     """Raise RedriveError for values that no request can have."""
-    rate, ratio, partitions = options.get("rate"), options.get("abort_ratio"), options.get("partitions")
-    if rate is not None and not 0 < rate < inf:
-        raise RedriveError(f"rate {rate:g} is not above 0: leave it out to run as fast as letters are handled")
-    if ratio is not None and not 0 <= ratio <= 1:
-        raise RedriveError(f"abort_ratio {ratio:g} is not between 0 and 1")
-    if partitions is not None and not 1 <= len(tuple(partitions)) <= MAX_SELECTED:
-        raise RedriveError(f"partitions names none, or more than {MAX_SELECTED}: leave it out to mean all")
-    limit = options.get("limit")
-    if limit is not None and not 1 <= limit <= MAX_SELECTED:
-        raise RedriveError(f"limit {limit} is not between 1 and {MAX_SELECTED}")
+    problem = next(_option_problems(options), None)
+    if problem is not None:
+        raise RedriveError(problem)
 
 
-def check_author(by: str, reason: str, *, is_reason_needed: bool) -> None:
-    """Raise RedriveError unless a request says who wants it, and a discard why."""
+def _option_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    rate, ratio, partitions, limit = (given.get(name) for name in ("rate", "abort_ratio", "partitions", "limit"))
+    if rate is not None and not (_is_number(rate) and 0 < rate < inf):
+        yield f"rate {rate!r} is not above 0: leave it out to run as fast as letters are handled"
+    if ratio is not None and not (_is_number(ratio) and 0 <= ratio <= 1):
+        yield f"abort_ratio {ratio!r} is not between 0 and 1"
+    if partitions is not None and not _are_partitions(partitions):
+        yield f"partitions {partitions!r} are not 1 to {MAX_SELECTED} numbers of partitions: leave it out to mean all"
+    if limit is not None and not (type(limit) is int and 1 <= limit <= MAX_SELECTED):
+        yield f"limit {limit!r} is not between 1 and {MAX_SELECTED}"
+    for name in ("break_order", "force"):
+        if not isinstance(given.get(name, False), bool):
+            yield f"{name} {given[name]!r} is neither True nor False"
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def _are_partitions(value: object) -> bool:
+    numbers = list(value) if isinstance(value, Iterable) else []
+    return 1 <= len(numbers) <= MAX_SELECTED and all(type(each) is int and each >= 0 for each in numbers)
+
+
+def check_request(*, group: str, by: str, reason: str, is_reason_needed: bool) -> None:
+    """Raise RedriveError unless a request says whose letters it means, who wants it, and a discard why."""
+    if problem := name_problem(group):
+        raise RedriveError(f"group: {problem}")
+    for name, text in (("by", by), ("reason", reason)):
+        if not isinstance(text, str):
+            raise RedriveError(f"{name}: must be text, not {type(text).__name__}")
     if not 0 < len(by) <= MAX_NAME_CHARACTERS:
         raise RedriveError(f"by: say who asks for it, in at most {MAX_NAME_CHARACTERS} characters")
     if is_reason_needed and not reason.strip():

@@ -37,25 +37,31 @@ class LetterSelection:
             raise RedriveError("select letters by at least one criterion, or say everything=True, not both")
         for name, values in zip(("tenants", "event_ids", "fingerprints", "event_types"), lists, strict=True):
             _check_values(name, values)
-        for name, moment in (("since", self.since), ("until", self.until)):
-            if moment is not None and moment.tzinfo is None:
-                raise RedriveError(f"{name} needs a time zone")
+        moments: tuple[tuple[str, object], ...] = (("since", self.since), ("until", self.until))
+        for name, moment in moments:
+            if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
+                raise RedriveError(f"{name} must be a datetime with a time zone, not {moment!r}")
 
-    def recorded(self) -> Selection:
-        """Return it as a request records it."""
-        return Selection(
-            everything=self.everything,
-            tenants=tuple(self.tenants),
-            event_ids=tuple(self.event_ids),
-            fingerprints=tuple(self.fingerprints),
-            event_types=tuple(self.event_types),
-            since=None if self.since is None else microseconds(self.since),
-            until=None if self.until is None else microseconds(self.until),
+
+def recorded(selection: LetterSelection) -> Selection:
+    """Return a selection as a request records it. Raises RedriveError for what is none."""
+    if not isinstance(selection, LetterSelection):
+        raise RedriveError(
+            f"{type(selection).__name__} selects no letters: use LetterSelection(...), or EVERYTHING for all of them"
         )
+    return Selection(
+        everything=selection.everything,
+        tenants=tuple(selection.tenants),
+        event_ids=tuple(selection.event_ids),
+        fingerprints=tuple(selection.fingerprints),
+        event_types=tuple(selection.event_types),
+        since=None if selection.since is None else microseconds(selection.since),
+        until=None if selection.until is None else microseconds(selection.until),
+    )
 
 
 def _check_values(name: str, values: Iterable[object]) -> None:
-    if isinstance(values, str | UUID):
+    if isinstance(values, str) or not isinstance(values, Iterable):
         raise RedriveError(f"{name} is a tuple of values, not one value")
     values = tuple(values)
     if len(values) > MAX_SELECTED:

@@ -1,5 +1,7 @@
 """What a failure leads to: retries, policies, the breaker; and which messages came before."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,24 @@ def test_jitter_only_lengthens_and_delays_are_bounded(failures: int, chance: flo
     planned = RETRY.delay_after(failures, 0.0)
     assert planned == min(5.0, 2.0 ** min(failures - 1, 60))
     assert planned <= RETRY.delay_after(failures, chance) <= planned * 1.5
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"attempts": "3"}, "Retry.attempts: '3' is no whole number of at least 1"),
+        ({"attempts": 0}, "Retry.attempts: 0 is no whole number"),
+        ({"delay": "1s"}, "Retry.delay: '1s' is no number of at least 0"),
+        ({"jitter": float("nan")}, "Retry.jitter: nan is no number"),
+        ({"max_elapsed": -1}, "Retry.max_elapsed: -1 is no number"),
+        ({"delay": 2, "max_delay": 1}, "Retry.max_delay: is below delay"),
+        ({"fatal": KeyError}, "Retry.fatal: is no tuple of exception classes"),
+        ({"fatal": ("KeyError",)}, "Retry.fatal: is no tuple of exception classes"),
+    ],
+)
+def test_a_retry_that_would_fail_at_the_first_failure_is_refused(values: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        Retry(**values)
 
 
 def test_retries_come_before_the_policy() -> None:

@@ -1,4 +1,4 @@
-"""Handlers that raise what ends a process or a generator: no failure policy decides on that, nothing is acknowledged."""
+"""Handlers that raise what ends a process or a generator: no failure policy decides on it, nothing is acknowledged."""
 
 import asyncio
 import sys

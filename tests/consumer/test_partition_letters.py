@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from rustok_iggy import DeadLetterError, LetterSelection
+from rustok_iggy import EVERYTHING, DeadLetterError
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy.dead_letters.records import Action, Attempt, Claim, Epoch, Letter, Request, Settlement, Source
+from rustok_iggy.dead_letters.selection import recorded
 from rustok_iggy_connector import Assignment
 from tests.consumer.hosts import Recorder, until
 from tests.consumer.journals import ListedTopic
@@ -194,7 +195,7 @@ async def test_being_told_to_end_while_it_takes_over_ends_it_at_once() -> None:
 
 
 def request(number: int = 1, **options: Any) -> tuple[Request, bytes]:
-    selection = LetterSelection(everything=True).recorded()
+    selection = recorded(EVERYTHING)
     return (
         Request(
             id=UUID(int=number),

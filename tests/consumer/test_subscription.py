@@ -9,7 +9,16 @@ from unittest.mock import Mock
 import pytest
 from msgspec import Struct
 
-from rustok_iggy import ConfigError, DeliveryContext, EventCatalog, EventEnvelope, OnGap, Start, UnknownEventTypeError
+from rustok_iggy import (
+    ConfigError,
+    DeliveryContext,
+    EventCatalog,
+    EventEnvelope,
+    OnGap,
+    ParkTenant,
+    Start,
+    UnknownEventTypeError,
+)
 from rustok_iggy.consumer.subscription import Subscription, check_together, is_async, subscriptions_for
 from rustok_iggy.topology import Topic
 
@@ -76,6 +85,31 @@ def test_all_problems_come_at_once() -> None:
         "subscribe(group='12'): on_gap: 'skip' is none of stop, continue",
     )
     assert len(problems_of(group="", start="yesterday", topics=[])) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"max_concurrency": "3"}, "max_concurrency: must be a whole number of at least 1, not '3'"),
+        ({"max_concurrency": True}, "max_concurrency: must be a whole number of at least 1, not True"),
+        ({"handler_timeout": "30s"}, "handler_timeout: must be seconds, 0 for no limit, not '30s'"),
+        ({"deduplicate": "no"}, "deduplicate: must be True or False, not 'no'"),
+        ({"ordering": []}, "ordering: [] is none of tenant, partition"),
+        ({"on_failure": ParkTenant}, "on_failure: must be ParkTenant(...), DeadLetter(...), Block(...) or Stop(...)"),
+        ({"on_failure": ParkTenant(retry=5)}, "on_failure: its retry must be Retry(...), not 5"),
+        ({"event_types": Made}, f"event_types: {Made!r} is one; put it into a list"),
+        ({"event_types": "order.made"}, "event_types: 'order.made' is one; put it into a list"),
+        ({"group": None}, "group: must be text, not NoneType"),
+        ({"group": "a\nb"}, "group: 'a\\nb' has a character that cannot be printed, such as a line break; remove it"),
+        (
+            {"group": "\ud800"},
+            "group: '\\ud800' has a character that cannot be printed, such as a line break; remove it",
+        ),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_what_to_write(given: dict[str, Any], problem: str) -> None:
+    (found,) = problems_of(**given)
+    assert found.partition("): ")[2] == problem
 
 
 def test_one_type_has_one_handler_in_a_group_and_topic() -> None:

@@ -412,7 +412,15 @@ async def test_a_discard_without_a_look_before_means_what_it_reads_itself(host: 
         (lambda manager: manager.redrive(EVERYTHING, group="billing", by="ada", limit=1001), "limit"),
         (lambda manager: manager.redrive(EVERYTHING, group="billing", by="ada", partitions=[]), "partitions"),
         (lambda manager: manager.redrive(EVERYTHING, group="billing", by="ada", reason="x" * 1001), "reason"),
+        (lambda manager: manager.redrive(EVERYTHING, group="billing", by="ada", rate="5"), "rate '5' is not above 0"),
+        (lambda manager: manager.redrive(EVERYTHING, group="billing", by="ada", force="yes"), "force 'yes' is neither"),
+        (lambda manager: manager.redrive(EVERYTHING, group="billing", by=None), "by: must be text, not NoneType"),
+        (lambda manager: manager.redrive(EVERYTHING, group=None, by="ada"), "group: must be text"),
+        (lambda manager: manager.redrive("all", group="billing", by="ada"), "str selects no letters: use .*EVERYTHING"),
         (lambda manager: manager.discard(EVERYTHING, group="billing", by="ada", reason=" "), "reason"),
+        (lambda manager: manager.discard([], group="billing", by="ada", reason="x"), "list selects no letters"),
+        (lambda manager: manager.list(selection={"tenants": []}), "dict selects no letters"),
+        (lambda manager: manager.wait("id", timeout=1), "what redrive.. or discard.. returned, not for str"),
     ],
 )
 async def test_a_request_that_cannot_be_is_refused(host: Host, ask: Callable[..., Any], message: str) -> None:

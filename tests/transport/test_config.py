@@ -69,7 +69,9 @@ def test_all_problems_of_the_arguments_come_at_once() -> None:
         ("topology", {"stream_name": "ä" * 128}, "topology.stream_name: must have 1 to 255 bytes"),
         ("topology", {"domain_partitions": 0}, "topology.domain_partitions: 0 is not between 1 and 1000"),
         ("topology", {"system_partitions": 1001}, "topology.system_partitions: 1001 is not"),
-        ("topology", {"replication_factor": 3}, "topology.replication_factor: 3 is neither 1 nor the cluster's size"),
+        ("topology", {"stream_name": "a\nb"}, r"topology.stream_name: 'a\nb' has a character that cannot be printed"),
+        ("topology", {"replication_factor": 3}, "topology.replication_factor: 3, but mode embedded has one node"),
+        ("topology", {"replication_factor": 0}, "topology.replication_factor: 0 is below 1"),
         ("retention", {"dlq_max_age_days": -1}, "retention.dlq_max_age_days: is negative"),
         ("consumer", {"drain_timeout": 28.0}, "consumer.drain_timeout: with two heartbeats"),
         ("consumer", {"heartbeat_interval": 0}, "consumer.heartbeat_interval: must be above 0"),
@@ -86,12 +88,10 @@ def test_numbers_of_the_transport_are_checked() -> None:
     assert [problem.partition(":")[0] for problem in found] == ["publish_timeout", "close_timeout", "max_event_bytes"]
 
 
-def test_replication_may_be_the_clusters_size() -> None:
-    IggyConfig(
-        mode="remote",
-        remote={"addresses": ["a:1", "b:1", "c:1"], "password": "p"},
-        topology={"replication_factor": 3},
-    ).validate()
+def test_how_many_nodes_a_cluster_has_is_the_servers_to_say() -> None:
+    """One address, of a load balancer or of any node, may stand for all of them."""
+    remote = {"addresses": ["a:1"], "password": "p"}
+    IggyConfig(mode="remote", remote=remote, topology={"replication_factor": 3}).validate()
 
 
 def test_only_the_part_that_the_mode_uses_is_checked() -> None:
