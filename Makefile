@@ -12,7 +12,7 @@ PYTEST ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit wheel format names commands metrics llms docs bench clean
+.PHONY: help demo test lint types unit wheel format names reference commands metrics llms docs bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ format: $(READY)  ## put the code into ruff's format
 
 names: $(READY)  ## write docs/public-names.md from __all__ and the docstrings
 	$(BIN)/python -m tools.write_public_names
+
+reference: $(READY)  ## write docs/reference from the source: configuration, errors, api, wire
+	$(BIN)/python -m tools.write_reference
 
 commands: $(READY)  ## write docs/reference/cli.md from the commands of rustok-iggy
 	$(BIN)/python -m tools.write_cli_reference

@@ -53,8 +53,11 @@ class TopologyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The stream and its topics. The partition count of a topic cannot be changed: order per tenant hangs on it."""
 
     stream_name: str = "rustok"
+    """One stream holds all topics; two applications on one server have two. Not only digits."""
     domain_partitions: int = 8
+    """1 to 1000. As many processes can share the work; fixed when the topic is created."""
     system_partitions: int = 1
+    """The same for topic system, which holds events whose type begins with `system.`."""
     replication_factor: int = 1
     """1 or the number of the cluster's nodes, which the server then uses by itself."""
     durability: Durability = Durability.PERSISTED
@@ -72,9 +75,13 @@ class RetentionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How long events are kept. 0 keeps them without limit. A GB is 2**30 bytes."""
 
     domain_max_age_days: float = 30
+    """Of topic domain."""
     domain_max_size_gb: float = 10
+    """Of topic domain, all partitions together; the oldest events go first."""
     system_max_age_days: float = 7
+    """Of topic system."""
     dlq_max_age_days: float = 365
+    """Of topic dlq; letters that are open are kept longer."""
 
     def problems(self, path: str) -> Iterator[str]:
         for field in fields(type(self)):
@@ -88,7 +95,7 @@ class ConsumerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     heartbeat_interval: float = 1.0
     """Between two questions to the server what this member owns."""
     commit_every: int = 500
-    """Handled events after which the offset is stored; at most so many come again after a crash of this process."""
+    """Events after which the offset is stored; a crash repeats those above it, also those done past a waiting one."""
     commit_interval: float = 0.5
     """The same as time."""
     max_prefetch: int = 500
@@ -140,14 +147,21 @@ class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything an IggyTransport needs. Strings are taken for enums and plain dicts for the parts."""
 
     mode: ConnectorMode = ConnectorMode.EMBEDDED
+    """Where the server is: `embedded` starts one or attaches to it, `remote` reaches one, `memory` keeps nothing."""
     transport: EventTransportKind = EventTransportKind.IGGY
     """What RUSTOK_EVENT_TRANSPORT says; `memory` sets the mode to memory."""
     serialization: SerializationFormat = SerializationFormat.JSON
+    """How events are written; what is there already is read in either format."""
     embedded: EmbeddedConnectorConfig = EmbeddedConnectorConfig()
+    """For mode embedded."""
     remote: RemoteConnectorConfig = RemoteConnectorConfig()
+    """For mode remote."""
     topology: TopologyConfig = TopologyConfig()
+    """The stream and its topics."""
     retention: RetentionConfig = RetentionConfig()
+    """How long events are kept."""
     consumer: ConsumerConfig = ConsumerConfig()
+    """How group members poll, handle and commit."""
     backpressure: BackpressureConfig = BackpressureConfig()
     """How much may wait to be published, and what happens then."""
     publish_timeout: float = 30.0

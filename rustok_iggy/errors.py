@@ -19,7 +19,8 @@
 
     *  retryable: the same call may succeed later
 
-Messages say what to do next and carry facts as attributes. Payloads and secrets never appear in them.
+Messages say what to do next and carry facts as attributes. Payloads and secrets never appear in them. What stands after
+`Advice:` in a docstring is what the reference tells people to do.
 """
 
 from __future__ import annotations
@@ -116,7 +117,10 @@ class TransportError(RustokIggyError):
 
 
 class ValidationError(TransportError):
-    """An event or a tenant identifier breaks the rules. `problems` holds every one, each as `field: what is wrong`."""
+    """An event or a tenant identifier breaks the rules. `problems` holds every one, each as `field: what is wrong`.
+
+    Advice: change the fields it names; nothing was sent.
+    """
 
     def __init__(self, problems: Iterable[str], *, event_type: str | None = None, event_id: UUID | None = None) -> None:
         self.problems = tuple(problems)
@@ -130,6 +134,8 @@ class BackpressureError(TransportError):
     """The publish queue is too full to take another event; nothing was queued.
 
     `depth` and `queued_bytes` are what was in the queue, without the refused event.
+
+    Advice: publish later or more slowly, or set backpressure.policy: wait.
     """
 
     retryable = True
@@ -144,6 +150,8 @@ class PredecessorFailedError(TransportError):
     """Not sent: an earlier event of the same tenant failed for good, and sending this one would break its order.
 
     `predecessor_id` is the event that failed; publish it again first.
+
+    Advice: publish that event again and then this one, both as the same envelopes.
     """
 
     retryable = True
@@ -154,7 +162,10 @@ class PredecessorFailedError(TransportError):
 
 
 class TransportClosedError(TransportError):
-    """The transport is closed, or was never opened."""
+    """The transport is closed, or was never opened.
+
+    Advice: use the transport within its `async with`; a closed one is not opened again.
+    """
 
 
 class SerializationError(TransportError):
@@ -162,7 +173,10 @@ class SerializationError(TransportError):
 
 
 class EncodeError(SerializationError):
-    """The event's fields do not fit its own schema. `path` is the field, `format` json or postcard."""
+    """The event's fields do not fit its own schema. `path` is the field, `format` json or postcard.
+
+    Advice: change the field that `path` names; nothing was sent.
+    """
 
     def __init__(self, message: str, *, format: str, path: str | None = None) -> None:
         self.format = format
@@ -171,7 +185,10 @@ class EncodeError(SerializationError):
 
 
 class DecodeError(SerializationError):
-    """The bytes are not an envelope in this format. `path` is the field at which that showed, None for all of it."""
+    """The bytes are not an envelope in this format. `path` is the field at which that showed, None for all of it.
+
+    Advice: look who wrote the bytes, and in which format; consumers keep them as a dead letter.
+    """
 
     def __init__(self, message: str, *, format: str, path: str | None = None) -> None:
         self.format = format
@@ -180,7 +197,10 @@ class DecodeError(SerializationError):
 
 
 class UnknownEventTypeError(SerializationError):
-    """No catalogue in use knows this event type, or this class was never declared as an event."""
+    """No catalogue in use knows this event type, or this class was never declared as an event.
+
+    Advice: declare the type in the catalogue that the transport is made with.
+    """
 
     def __init__(self, message: str, *, event_type: str) -> None:
         self.event_type = event_type
@@ -188,7 +208,10 @@ class UnknownEventTypeError(SerializationError):
 
 
 class UnsupportedVersionError(SerializationError):
-    """The event type is known, this schema version of it is not. `supported` are those that can be read."""
+    """The event type is known, this schema version of it is not. `supported` are those that can be read.
+
+    Advice: install the version of the catalogue that knows it, or write an upcaster.
+    """
 
     def __init__(self, message: str, *, event_type: str, version: int, supported: Iterable[int]) -> None:
         self.event_type = event_type
@@ -198,11 +221,17 @@ class UnsupportedVersionError(SerializationError):
 
 
 class TopologyError(TransportError):
-    """The streams, topics or groups are not there, or could not be made."""
+    """The streams, topics or groups are not there, or could not be made.
+
+    Advice: `rustok-iggy topology plan` shows what differs.
+    """
 
 
 class TopologyConflictError(TopologyError):
-    """What the server has contradicts the configuration and cannot be changed in place."""
+    """What the server has contradicts the configuration and cannot be changed in place.
+
+    Advice: set the configuration to what the server has, or move to a new stream; nothing was changed.
+    """
 
     def __init__(self, message: str, *, desired: object, actual: object) -> None:
         self.desired = desired
@@ -211,11 +240,17 @@ class TopologyConflictError(TopologyError):
 
 
 class ConsumerError(TransportError):
-    """Root of what can go wrong while consuming."""
+    """Root of what can go wrong while consuming. Itself: a call that does not fit, or a subscription that ended.
+
+    Advice: it says what to do instead.
+    """
 
 
 class CommitError(ConsumerError):
-    """An offset could not be stored; the events above the last stored one will come again."""
+    """An offset could not be stored; the events above the last stored one will come again.
+
+    Advice: nothing, when effects can be repeated. It is not raised: it stands in the log, as `commit_failed_at_end`.
+    """
 
     retryable = True
 
@@ -224,6 +259,8 @@ class OffsetOutOfRangeError(ConsumerError):
     """A gap, or a log that was reset: the next message is not the one that follows the committed offset.
 
     `expected` is the offset that should have come, `found` the one that came (None: the log ends before it).
+
+    Advice: find out what removed the events; then on_gap="continue", or reset the group.
     """
 
     def __init__(self, message: str, *, topic: str, partition_id: int, expected: int, found: int | None) -> None:
@@ -235,15 +272,24 @@ class OffsetOutOfRangeError(ConsumerError):
 
 
 class DeadLetterError(TransportError):
-    """A dead letter could not be written, read or settled."""
+    """A dead letter could not be written, read or settled.
+
+    Advice: it says what is missing; list the letters again.
+    """
 
 
 class RedriveError(TransportError):
-    """A redrive request is wrong, or cannot be carried out."""
+    """A redrive request is wrong, or cannot be carried out.
+
+    Advice: it says what is wrong with the request; ask again.
+    """
 
 
 class ReplayError(TransportError):
-    """A replay plan is wrong, its range is gone, or a replay had to stop: at `position`, None when at no event."""
+    """A replay plan is wrong, its range is gone, or a replay had to stop: at `position`, None when at no event.
+
+    Advice: mend what it names, and run again with resume; a range that is gone needs a new plan.
+    """
 
     def __init__(self, message: str, *, position: Position | None = None) -> None:
         self.position = position
@@ -251,7 +297,10 @@ class ReplayError(TransportError):
 
 
 class OutboxError(TransportError):
-    """The outbox table could not be read or written."""
+    """The outbox table could not be read or written.
+
+    Advice: nothing raises it yet: the outbox is not in this version.
+    """
 
 
 class Reject(Exception):  # noqa: N818  a signal of a handler, not an error

@@ -61,6 +61,7 @@ class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """TLS towards a remote server. Once enabled there is no fallback to plain text."""
 
     enabled: bool = False
+    """Encrypt, and check the certificate."""
     ca_file: str | None = None
     """PEM file with the certificates to trust; None: the system's."""
     server_name: str | None = None
@@ -77,11 +78,15 @@ class RemoteConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     addresses: tuple[str, ...] = ("127.0.0.1:8090",)
     """`host:port` each, tried in turn."""
     protocol: Literal["tcp"] = "tcp"
+    """The only one there is; RusToK's files have the key."""
     username: str = "rustok"
+    """Who logs in, with `password`."""
     password: str | None = None
+    """In a file write `${IGGY_PASSWORD}`, so that it comes from the environment. Never shown."""
     token: str | None = None
     """A personal access token, used instead of user and password."""
     tls: TlsConfig = TlsConfig()
+    """Encryption towards the server."""
     connect_timeout: float = 10.0
     """To reach one of the addresses and log in, all attempts together."""
     request_timeout: float = 5.0
@@ -119,7 +124,9 @@ class EmbeddedConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_
     """A server that this process starts, or attaches to when another process already runs it. Times in seconds."""
 
     data_dir: str = "./data/iggy"
+    """Holds the log, the credentials and the lock; processes that name the same one share a server."""
     engine: Engine = Engine.AUTO
+    """`auto`: iggy-server if one is found, else the bundled local server, with a warning."""
     server_path: str | None = None
     """iggy-server binary; None: $IGGY_SERVER_PATH, then PATH."""
     tcp_port: int = 0
@@ -129,13 +136,17 @@ class EmbeddedConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_
     use_binary_fallback: bool = True
     """False with engine auto: iggy-server or an error, never the local server."""
     startup_timeout: float = 30.0
+    """From starting the server, or waiting for another process's, to the first login."""
     stop_timeout: float = 45.0
     """After SIGTERM, before SIGKILL; iggy-server may take 40 s to write everything down."""
     max_restarts: int = 5
     """Unexpected exits within a minute that are answered by a restart; one more is reported instead."""
     request_timeout: float = 5.0
+    """For each request but those of group members."""
     member_timeout: float = 10.0
+    """For a group member's requests: giving up costs the whole group a reshuffle."""
     publish_clients: int = 2
+    """Sessions that publishes are spread over; one session carries one request at a time."""
 
     def __post_init__(self) -> None:
         _take_plain_values(self, "embedded")

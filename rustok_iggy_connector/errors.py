@@ -22,7 +22,8 @@
     *  retryable: the same call may succeed later
     ?  outcome unknown: it may have happened; repeat only with the same message id
 
-Messages say what to do next and carry facts as attributes. Payloads and secrets never appear in them.
+Messages say what to do next and carry facts as attributes. Payloads and secrets never appear in them. What stands after
+`Advice:` in a docstring is what the reference tells people to do.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class RustokIggyError(Exception):
 
 
 class ConfigError(RustokIggyError, ValueError):
-    """The configuration is wrong. `problems` holds every one found, each as `field.path: what is wrong`."""
+    """The configuration is wrong. `problems` holds every one found, each as `field.path: what is wrong`.
+
+    Advice: change every key that `problems` names; the configuration reference has all of them.
+    """
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -53,7 +57,10 @@ class ConnectorError(RustokIggyError):
 
 
 class ServerUnreachableError(ConnectorError):
-    """No address could be connected to, or none answered in time."""
+    """No address could be connected to, or none answered in time.
+
+    Advice: look whether the server runs and whether its address is right; then call again.
+    """
 
     retryable = True
 
@@ -63,18 +70,27 @@ class ServerUnreachableError(ConnectorError):
 
 
 class AuthenticationError(ConnectorError):
-    """The server refused the user, password or token."""
+    """The server refused the user, password or token.
+
+    Advice: check remote.username and remote.password, or the token; a new password needs a new transport.
+    """
 
 
 class ConnectionLostError(ConnectorError):
-    """The connection went while a request was under way."""
+    """The connection went while a request was under way.
+
+    Advice: call again; a publish with the same message id, so that consumers pass over the copy.
+    """
 
     retryable = True
     outcome_unknown = True
 
 
 class RequestTimeoutError(ConnectorError, TimeoutError):
-    """The server did not answer within the deadline."""
+    """The server did not answer within the deadline.
+
+    Advice: as after a lost connection; if it lasts, look at the load and the disk of the server.
+    """
 
     retryable = True
     outcome_unknown = True
@@ -86,11 +102,17 @@ class RequestTimeoutError(ConnectorError, TimeoutError):
 
 
 class ConnectorClosedError(ConnectorError):
-    """The connector was shut down, never connected, or belongs to a parent process (fork)."""
+    """The connector was shut down, never connected, or belongs to a parent process (fork).
+
+    Advice: use it within its `async with`, in the process that opened it; a forked child opens its own.
+    """
 
 
 class IncompatibleServerError(ConnectorError):
-    """The server speaks another generation of the protocol than the installed client."""
+    """The server speaks another generation of the protocol than the installed client.
+
+    Advice: run a server of the 0.9 generation: apache/iggy:0.9.0.
+    """
 
     def __init__(self, message: str, *, client_version: str, server_version: str | None = None) -> None:
         self.client_version = client_version
@@ -103,17 +125,25 @@ class ProtocolError(ConnectorError):
 
 
 class LocalProtocolError(ProtocolError):
-    """This side tried to send something the protocol does not allow."""
+    """This side tried to send something the protocol does not allow.
+
+    Advice: report it: a defect of this library, or of what was given to it.
+    """
 
 
 class RemoteProtocolError(ProtocolError):
-    """The other side sent something the protocol does not allow."""
+    """The other side sent something the protocol does not allow.
+
+    Advice: look whether the address is the TCP port of an Iggy server; if it is, report it.
+    """
 
 
 class ServerError(ConnectorError):
     """The server refused a request.
 
     `status` is its number (None when the client hid it), `name` the protocol's name for it, `command` what was asked.
+
+    Advice: look up `status` and `name` in the table of status numbers, and at the log of the server.
     """
 
     def __init__(
@@ -126,37 +156,61 @@ class ServerError(ConnectorError):
 
 
 class NotFoundError(ServerError):
-    """The stream, topic, partition, group, offset or user does not exist."""
+    """The stream, topic, partition, group, offset or user does not exist.
+
+    Advice: look at the name; `rustok-iggy topology apply` creates the stream and its topics.
+    """
 
 
 class AlreadyExistsError(ServerError):
-    """Something of that name is already there."""
+    """Something of that name is already there.
+
+    Advice: use what is there, or another name.
+    """
 
 
 class PermissionDeniedError(ServerError):
-    """The user is logged in but may not do this."""
+    """The user is logged in but may not do this.
+
+    Advice: give the user the right; the production guide has those that each kind of user needs.
+    """
 
 
 class InvalidRequestError(ServerError):
-    """The request's content is wrong: an empty payload, a bad name, an offset past the end."""
+    """The request's content is wrong: an empty payload, a bad name, an offset past the end.
+
+    Advice: change what the message names; the same request is refused again.
+    """
 
 
 class LimitExceededError(ServerError):
-    """Too big or too many: payload, headers, batch, partitions, connections."""
+    """Too big or too many: payload, headers, batch, partitions, connections.
+
+    Advice: send less, or put large things elsewhere and send where they are.
+    """
 
 
 class NotAssignedError(ServerError):
-    """This member does not own that partition (any more); read the assignment again before going on."""
+    """This member does not own that partition (any more); read the assignment again before going on.
+
+    Advice: nothing under a transport, which does it by itself.
+    """
 
 
 class TransientServerError(ServerError):
-    """The server cannot do it right now: starting, electing, or full."""
+    """The server cannot do it right now: starting, electing, or full.
+
+    Advice: call again later; if it lasts, look at the log and the disk of the server.
+    """
 
     retryable = True
 
 
 class UnsupportedOptionError(ServerError):
-    """The server does not know an option that the request carries."""
+    """The server does not know an option that the request carries.
+
+    Advice: run a server that knows it: apache/iggy:0.9.0.
+    """
 
 
 class ServerProcessError(ConnectorError):
@@ -168,19 +222,31 @@ class ServerProcessError(ConnectorError):
 
 
 class ServerNotFoundError(ServerProcessError):
-    """No iggy-server binary where one was asked for."""
+    """No iggy-server binary where one was asked for.
+
+    Advice: set embedded.server_path or $IGGY_SERVER_PATH, or embedded.engine: local.
+    """
 
 
 class ServerStartupError(ServerProcessError):
-    """The server did not become ready; `log_tail` holds its last lines."""
+    """The server did not become ready; `log_tail` holds its last lines.
+
+    Advice: read those lines: mostly the memlock limit, the disk, or a port in use.
+    """
 
 
 class ServerExitedError(ServerProcessError):
-    """The server ended by itself and was not, or could not be, started again; `log_tail` holds its last lines."""
+    """The server ended by itself and was not, or could not be, started again; `log_tail` holds its last lines.
+
+    Advice: read those lines, mend the cause, open a new transport.
+    """
 
 
 class DataDirInUseError(ServerProcessError):
-    """Another process holds the data directory and no server can be reached there."""
+    """Another process holds the data directory and no server can be reached there.
+
+    Advice: end that process, or name another embedded.data_dir.
+    """
 
 
 # Status numbers of Iggy 0.9 (its error enumeration), for those a client can meet and act on.

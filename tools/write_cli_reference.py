@@ -6,11 +6,13 @@ from typing import Any
 
 import typer.main
 
+import rustok_iggy_probe
 from rustok_iggy.cli.exits import MEANINGS
 from rustok_iggy.cli.program import PROGRAM, app
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 SHARED_PANEL = "Options of every command"
+HEAD_OF_OPTIONS = ("| option | |", "|---|---|")
 HEADER = f"""# Command line
 
 `pip install 'rustok-iggy[cli]'`, then `{PROGRAM}` or `python -m rustok_iggy`. Written by `make commands`.
@@ -37,8 +39,10 @@ def page() -> str:
     parts = [HEADER, "## Exit codes\n", *exit_codes(), "\n## Options of every command\n", *options(shared)]
     for name, command in commands:
         own = [each for each in command.params if getattr(each, "rich_help_panel", None) != SHARED_PANEL]
-        has_own = any(each.name != "help" for each in own)
-        parts += [f"\n## {name}\n", "\n\n".join(description(command)), *(["", *options(own)] if has_own else [])]
+        rows = list(options(own)) if any(each.name != "help" for each in own) else []
+        if command.name == "health":
+            rows = list(probe_options())
+        parts += [f"\n## {name}\n", "\n\n".join(description(command)), *(["", *rows] if rows else [])]
     return "\n".join(parts) + "\n"
 
 
@@ -63,9 +67,16 @@ def description(command: Any) -> Iterator[str]:
     yield from (" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
+def probe_options() -> Iterator[str]:
+    """Yield those of `health`, which has a parser of its own."""
+    yield from HEAD_OF_OPTIONS
+    for each in rustok_iggy_probe.parser()._actions:  # argparse gives them by no other name
+        if each.dest != "help":
+            yield f"| {', '.join(f'`{name}`' for name in each.option_strings)} | {each.help} |"
+
+
 def options(parameters: list[Any]) -> Iterator[str]:
-    yield "| option | |"
-    yield "|---|---|"
+    yield from HEAD_OF_OPTIONS
     for each in parameters:
         if each.name != "help":
             yield f"| {names(each)} | {each.help or ''}{remark(each)} |"
