@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done, and nothing to complain about",
     ExitCode.FOUND: "done, and something was found: doctor sees a problem, there is drift that `topology apply`"
-    " removes, schemas are incompatible, letters failed again",
+    " removes, schemas are incompatible, letters failed again, a service is not ready",
     ExitCode.USAGE: "the command line is wrong: an unknown option, a value of the wrong kind",
     ExitCode.REFUSED: "refused, because it cannot be done or would do harm: a topology conflict, a group that has"
     " members, a plan or an input file that is wrong, a handler that fails in a replay",

@@ -11,6 +11,7 @@ import typer
 from rustok_iggy.cli import (
     doctor_command,
     group_commands,
+    health_command,
     letter_commands,
     letter_requests,
     publish_command,
@@ -52,7 +53,7 @@ def options(
 
 
 letter_requests.register()
-for _command in (doctor_command, serve_command, publish_command, tail_command, trace_command):
+for _command in (doctor_command, health_command, serve_command, publish_command, tail_command, trace_command):
     _command.register(app)
 app.add_typer(topology_commands.app, name="topology")
 app.add_typer(group_commands.app, name="groups")

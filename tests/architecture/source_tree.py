@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("rustok_iggy_connector", "rustok_iggy", "rustok_iggy_pytest")
+PACKAGES = ("rustok_iggy_connector", "rustok_iggy", "rustok_iggy_pytest", "rustok_iggy_probe")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,14 @@ CONNECTOR = "rustok_iggy_connector"
 TRANSPORT = "rustok_iggy"
 WIRE = f"{CONNECTOR}.wire"
 LOCAL_SERVER = f"{CONNECTOR}.local_server"
+PROBE = "rustok_iggy_probe"
 
 # room -> what of ours it may import. A room that is not listed may import anything that another rule allows.
 ALLOWED_IMPORTS = {
     f"{CONNECTOR}.errors": (),
     WIRE: (WIRE, f"{CONNECTOR}.errors"),
     LOCAL_SERVER: (LOCAL_SERVER, WIRE, f"{CONNECTOR}.errors"),
+    PROBE: (PROBE, f"{TRANSPORT}.cli"),
 }
 # third party -> the one room that may import it
 OWNERS = {

@@ -61,3 +61,10 @@ def test_the_installed_wheel_publishes_and_consumes(python: str, tmp_path: Path)
     script = tmp_path / "example.py"
     script.write_text(example, encoding="utf-8")
     assert "billing 42.0 EUR" in run(python, "-I", str(script), cwd=tmp_path)
+
+
+def test_the_installed_program_checks_health_without_the_extra_for_the_command_line(
+    python: str, tmp_path: Path
+) -> None:
+    program = Path(python).with_name("rustok-iggy")
+    assert "serve_health()" in run(str(program), "health", "--help", cwd=tmp_path)
