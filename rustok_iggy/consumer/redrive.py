@@ -9,7 +9,7 @@ left to do is asked of redrive_plan.py again and again; nothing is remembered th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -80,21 +80,21 @@ class Redriven(Protocol):
 
 @dataclass(slots=True)
 class _LaneRun:
-    """How far a lane is; `handled`: what is to be recorded of letters that were handled."""
+    """How far a lane is; `ended`: what is to be recorded of letters that were handled, or did not run."""
 
     request: Request
     letters: Sequence[FoldedLetter]
     stride: Stride
     stopped: asyncio.Future[Any]
     done: int = 0
-    handled: list[RecordDraft] = field(default_factory=list)
+    ended: list[RecordDraft] = field(default_factory=list)
 
     @property
     def planned(self) -> Sequence[FoldedLetter]:
         return self.letters[self.done : self.done + self.stride.letters]
 
-    def take_handled(self) -> list[RecordDraft]:
-        taken, self.handled = self.handled, []
+    def take_ended(self) -> list[RecordDraft]:
+        taken, self.ended = self.ended, []
         return taken
 
 
@@ -230,15 +230,24 @@ class Redriver:
             return await self._failed(run, letters[0], letters[0].attempts, _unrunnable(letters[0], error))
         announced = letters[: len(deliveries)]
         attempts = [self._attempt(run.request, letter.offset, letter.attempts + 1) for letter in announced]
-        verdicts = await self._journal.write(*run.take_handled(), *attempts)
+        verdicts = await self._journal.write(*run.take_ended(), *attempts)
         if any(verdict is not Verdict.APPLIED for verdict in verdicts[-len(attempts) :]):
             return False
         began = self._services.clock()
         for letter, delivery in zip(announced, deliveries, strict=True):
             if self._stopping.is_set() or not await self._run_letter(run, letter, delivery):
+                run.ended += self._not_run(run.request, announced, deliveries)
                 return False
         run.stride.ended(self._services.clock() - began)
         return True
+
+    def _not_run(
+        self, request: Request, announced: Sequence[FoldedLetter], deliveries: Sequence[Delivery]
+    ) -> Iterator[RecordDraft]:
+        """What gives announced letters their attempts back whose turn did not come."""
+        for letter, delivery in zip(announced, deliveries, strict=True):
+            if not delivery.attempt:
+                yield self._settlement(request, letter.offset, letter.attempts + 1, Outcome.NOT_RUN)
 
     def _open(self, planned: Sequence[FoldedLetter]) -> list[FoldedLetter]:
         """Return those that come before the first one that is settled meanwhile, as they are now."""
@@ -274,7 +283,7 @@ class Redriver:
         run.done += 1
         if error is not None:
             return await self._failed(run, letter, number, failure_of(delivery, error))
-        run.handled.append(self._settlement(run.request, letter.offset, number, Outcome.HANDLED))
+        run.ended.append(self._settlement(run.request, letter.offset, number, Outcome.HANDLED))
         self._settled += 1
         self._services.statistics.redriven += 1
         return True
@@ -287,7 +296,7 @@ class Redriver:
         When no more is to be run, one that has not begun and never will is not waited for.
         """
         while not ended.done():
-            limit = RECORDED_WITHIN if run.handled else None
+            limit = RECORDED_WITHIN if run.ended else None
             await asyncio.wait((ended, run.stopped), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 break
@@ -302,15 +311,32 @@ class Redriver:
         """Record that a letter failed again; whether the next one may run."""
         run.stride.failed()
         settlement = self._settlement(run.request, letter.offset, number, Outcome.FAILED, failure)
-        await self._journal.write(*run.take_handled(), settlement)
+        await self._journal.write(*run.take_ended(), settlement)
         self._settled += 1
         self._services.statistics.redrives_failed += 1
+        self._tell(run.request, letter, number, failure)
         return run.request.break_order or not letter.parks
 
+    def _tell(self, request: Request, letter: FoldedLetter, number: int, failure: Failure) -> None:
+        source = self._journal.journal.source
+        log.error(
+            "dead_letter_failed_again",
+            group=source.group,
+            topic=source.topic,
+            partition_id=source.partition,
+            offset=letter.offset,
+            event_id=str(letter.event_id),
+            tenant_id=str(letter.tenant_id),
+            request_id=str(request.id),
+            attempt=number,
+            error=failure.error_type,
+            fingerprint=failure.fingerprint,
+        )
+
     async def _record(self, run: _LaneRun) -> None:
-        """Record which letters were handled."""
-        if run.handled:
-            await self._journal.write(*run.take_handled())
+        """Record how letters ended."""
+        if run.ended:
+            await self._journal.write(*run.take_ended())
 
     def _is_over(self, request: Request) -> bool:
         return self._stopping.is_set() or is_aborted(request, self._journal.journal.progress(request.id))

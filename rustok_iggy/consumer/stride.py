@@ -2,8 +2,8 @@
 
 An attempt is recorded before its letter runs, and read back; one by one that is nearly all that a redrive takes. Of
 letters announced together and handled, a crash repeats those whose settlements were not recorded yet: at most
-LETTERS_AT_ONCE of a tenant. A letter that was announced and did not run has used an attempt all the same, so a tenant
-whose letters fail begins with one again.
+LETTERS_AT_ONCE of a tenant. A letter that was announced and did not run gets its attempt back, except after a crash, so
+a tenant whose letters fail begins with one again.
 """
 
 from __future__ import annotations

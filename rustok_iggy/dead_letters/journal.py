@@ -244,6 +244,8 @@ class Journal:
         letter = self._letters.get(record.offset)
         if letter is None or not letter.is_open:
             return Verdict.IGNORED
+        if record.outcome is Outcome.NOT_RUN:
+            return self._not_run(letter, record.number)
         if record.failure is None:
             self._close(letter, record)
         elif record.number < letter.attempts or letter.settled_in == record.request:
@@ -258,6 +260,12 @@ class Journal:
                     fingerprint=record.failure.fingerprint,
                 )
             )
+        return Verdict.APPLIED
+
+    def _not_run(self, letter: FoldedLetter, number: int) -> Verdict:
+        if not 0 < number == letter.attempts:
+            return Verdict.IGNORED
+        self._keep(replace(letter, attempts=number - 1))
         return Verdict.APPLIED
 
     def _request(self, record: Request, position: int) -> Verdict:

@@ -78,6 +78,8 @@ class Outcome(StrEnum):
     HANDLED = "handled"
     DISCARDED = "discarded"
     FAILED = "failed"
+    NOT_RUN = "not_run"
+    """It was announced and its turn did not come: its attempt does not count."""
 
 
 class Action(StrEnum):

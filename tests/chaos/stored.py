@@ -88,6 +88,8 @@ class JournalHistory:
                 letter = self.letters[partition, record.offset]
                 if record.outcome is Outcome.FAILED:
                     letter.failed_again += 1
+                elif record.outcome is Outcome.NOT_RUN:
+                    letter.attempts = record.number - 1
                 else:
                     assert letter.outcome is None, f"the letter of {partition}, {record.offset} was closed twice"
                     letter.outcome = record.outcome

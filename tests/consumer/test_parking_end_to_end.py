@@ -31,6 +31,7 @@ from rustok_iggy.dead_letters.records import Cause
 from rustok_iggy.message import message_headers
 from rustok_iggy_connector import BatchConfirmation, InMemoryConnector, MemoryServer, OutgoingMessage, PublishBatch
 from tests.consumer.hosts import QUICK, TENANT, Recorder, catalog, counted, tenants, transport, until, until_lag
+from tests.logs import event_of, facts_of
 
 pytestmark = pytest.mark.anyio
 
@@ -111,7 +112,7 @@ async def test_a_paused_tenants_letters_wait_without_using_up_attempts_or_holdin
 
 
 async def test_a_letter_that_waits_for_its_turn_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Its lane is paused after it was announced: it is left to whoever comes next, with one attempt used."""
+    """Its lane is paused after it was announced: it is left to whoever comes next, with no attempt used."""
     fail = Ill(TENANT, 0)
     handler = Recorder(fail)
     async with transport(MemoryServer()) as host:
@@ -127,7 +128,7 @@ async def test_a_letter_that_waits_for_its_turn_does_not_hold_up_the_end(caplog:
             await redrive(host)
             await until(lambda: any(lane.items for lane in partition.runner.lanes))
         assert "handlers_cancelled" not in caplog.text
-        assert [each.redrives for each in (await host.dead_letters.list(group="g")).letters] == [1]
+        assert [each.redrives for each in (await host.dead_letters.list(group="g")).letters] == [0]
         assert handler.numbers == []
 
 
@@ -291,7 +292,7 @@ async def test_a_dependency_that_is_down_parks_nobody(monkeypatch: pytest.Monkey
     assert set(map(tuple, handler.per_tenant().values())) == {(0, 1, 2)}
 
 
-async def test_a_letter_that_fails_again_stays_and_its_tenant_stays_parked() -> None:
+async def test_a_letter_that_fails_again_stays_and_its_tenant_stays_parked(caplog: pytest.LogCaptureFixture) -> None:
     fail = Ill(TENANT, 1, 2)
     handler = Recorder(fail)
     async with transport(MemoryServer()) as host:
@@ -305,7 +306,11 @@ async def test_a_letter_that_fails_again_stays_and_its_tenant_stays_parked() -> 
             await until(lambda: not any("requests" in each for each in host.health().reasons))
             assert handler.numbers == [0, 1]
             left = (await host.dead_letters.list(group="g")).letters
-            assert [(each.key.offset, each.redrives) for each in left] == [(2, 1), (3, 1)], "announced together"
+            assert [(each.key.offset, each.redrives) for each in left] == [(2, 1), (3, 0)], "announced together"
+            (told,) = [facts_of(each) for each in caplog.records if event_of(each) == "dead_letter_failed_again"]
+            assert (told["offset"], told["event_id"]) == (2, str(left[0].event_id))
+            assert (told["attempt"], told["error"], told["fingerprint"]) == (1, "LookupError", left[0].fingerprint)
+            assert told.keys() >= {"group", "topic", "partition_id", "tenant_id", "request_id"}
             fail.numbers = set()
             await redrive(host)
             await until(lambda: handler.numbers == [0, 1, 2, 3])

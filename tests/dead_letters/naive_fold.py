@@ -81,5 +81,7 @@ def take_in(naive: NaiveJournal, record: AnyRecord, position: int) -> None:
     elif known is not None and known.outcome is None:
         if isinstance(record, Attempt):
             known.attempts = max(known.attempts, record.number)
+        elif isinstance(record, Settlement) and record.outcome is Outcome.NOT_RUN:
+            known.attempts -= 0 < record.number == known.attempts
         elif isinstance(record, Settlement) and record.outcome is not Outcome.FAILED:
             known.outcome = record.outcome

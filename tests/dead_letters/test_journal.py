@@ -173,6 +173,21 @@ def test_a_late_copy_of_an_earlier_failure_says_nothing_about_the_attempt_under_
     assert (known.attempts, known.settled_in) == (2, request_id(2))
 
 
+def test_an_announced_letter_that_did_not_run_gets_its_attempt_back_once() -> None:
+    not_run = settlement(FIRST, 5, Outcome.NOT_RUN, number=2, request=2)
+    journal = folded(
+        claim(FIRST), letter(FIRST, 5), attempt(FIRST, 5, 1), settlement(FIRST, 5, Outcome.FAILED), attempt(FIRST, 5, 2)
+    )
+    for position, verdict in enumerate([Verdict.APPLIED, Verdict.IGNORED], start=5):
+        assert journal.apply(not_run, position=position) is verdict
+    known = journal.letter(5)
+    assert known is not None
+    assert known.is_open
+    assert (known.attempts, known.settled_in, known.fingerprint) == (1, request_id(1), "f2")
+    journal = folded(claim(FIRST), letter(FIRST, 5))
+    assert journal.apply(settlement(FIRST, 5, Outcome.NOT_RUN, number=0), position=2) is Verdict.IGNORED
+
+
 def test_records_about_letters_nobody_wrote_are_ignored() -> None:
     journal = folded(claim(FIRST))
     assert journal.apply(attempt(FIRST, 5, 1), position=1) is Verdict.IGNORED

@@ -91,7 +91,7 @@ class Walk:
             number, outcome = letter.attempts + 1, self.random.choice(list(Outcome))
             await owner.write(lambda under: attempt(under, letter.offset, number))
             verdicts = await owner.write(lambda under: settlement(under, letter.offset, outcome, number=number))
-            if outcome is not Outcome.FAILED and verdicts == [Verdict.APPLIED]:
+            if outcome in (Outcome.HANDLED, Outcome.DISCARDED) and verdicts == [Verdict.APPLIED]:
                 self.settled.add(letter.offset)
 
     async def commit(self) -> None:
