@@ -32,24 +32,13 @@ def test_the_same_seed_gives_the_same_history() -> None:
 
 
 def test_what_goes_wrong_really_does() -> None:
-    happened: dict[str, int] = {}
-    for seed in range(2 * BLOCK):
-        for kind, times in history_of(seed).counts.items():
-            happened[kind] = happened.get(kind, 0) + times
-    kinds = (
-        "kill",
-        "stall",
-        "cut",
-        "copy",
-        "again",
-        "letter",
-        "void",
-        "attempt",
-        "settlement",
-        "checkpoint",
-        "release",
-    )
-    assert [kind for kind in kinds if not happened.get(kind)] == []
+    missing = {"kill", "stall", "cut", "copy", "again", "letter", "void", "attempt", "settlement", "checkpoint"}
+    missing |= {"release"}
+    for seed in range(8 * BLOCK):  # void records are the rarest, in one history of five
+        missing -= {kind for kind, times in history_of(seed).counts.items() if times}
+        if not missing:
+            return
+    assert not missing
 
 
 @pytest.mark.slow
