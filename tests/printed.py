@@ -1,9 +1,12 @@
-"""The examples of the docs, as they are printed and run in a program of their own."""
+"""The examples of the docs, as they are printed: run as programs of their own, or as parts of one."""
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.architecture.source_tree import ROOT
 
@@ -29,3 +32,10 @@ def run_printed(code: str, directory: Path) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+async def run_fragment(code: str, names: dict[str, Any], *, page: str) -> None:
+    """Run a part of a program, which may await, over these names and into them."""
+    running = eval(compile(code, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+    if inspect.isawaitable(running):
+        await running

@@ -1,0 +1,82 @@
+"""What fragments on a page may take for granted: the names that a note `given: …` brings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from rustok_iggy import DeliveryContext, EventEnvelope, IggyConfig, MemoryTransport, ParkTenant, Retry
+from rustok_iggy.events import OrderPlaced
+from tests.consumer.hosts import QUICK, until
+from tests.printed import run_printed
+
+Setting = Callable[[Path], AbstractAsyncContextManager[dict[str, Any]]]
+
+
+@asynccontextmanager
+async def transport(directory: Path) -> AsyncIterator[dict[str, Any]]:
+    """`transport`: open, over a server in memory, with RusToK's events."""
+    async with MemoryTransport(IggyConfig(consumer=QUICK)) as opened:
+        yield {"transport": opened}
+
+
+def order(total: int = 4200) -> OrderPlaced:
+    return OrderPlaced(order_id=uuid4(), customer_id=None, total=total, currency="EUR")
+
+
+@asynccontextmanager
+async def letters(directory: Path) -> AsyncIterator[dict[str, Any]]:
+    """`transport`, whose group billing has two letters of each of two tenants, and one of a third that fails again."""
+    broken, hopeless = True, uuid4()
+    async with transport(directory) as names:
+        opened: MemoryTransport = names["transport"]
+
+        @opened.subscribe(group="billing", on_failure=ParkTenant(retry=Retry(attempts=1)))
+        async def bill(envelope: EventEnvelope, context: DeliveryContext) -> None:
+            if broken or envelope.tenant_id == hopeless:
+                raise LookupError("no rate")
+
+        async with opened.consuming():
+            for tenant in (uuid4(), uuid4()):
+                for _ in range(2):
+                    await opened.publish(EventEnvelope.new(tenant, order()))
+            await opened.publish(EventEnvelope.new(hopeless, order()))
+            await until(lambda: opened.statistics().consuming.letters == 5)
+            broken = False
+            yield names
+
+
+PUBLISH = """
+import asyncio
+from uuid import uuid4
+from rustok_iggy import EventEnvelope, IggyConfig, IggyTransport
+from rustok_iggy.events import OrderCompleted, OrderPlaced
+
+async def main():
+    async with IggyTransport(IggyConfig(embedded={"engine": "local"})) as transport:
+        for _ in range(3):
+            order, tenant = uuid4(), uuid4()
+            placed = OrderPlaced(order_id=order, customer_id=None, total=4200, currency="EUR")
+            await transport.publish(EventEnvelope.new(tenant, placed))
+            await transport.publish(EventEnvelope.new(tenant, OrderCompleted(order_id=order)))
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def orders_in_data(directory: Path) -> AsyncIterator[dict[str, Any]]:
+    """Three OrderPlaced and three OrderCompleted in ./data/iggy, of an embedded server that has ended."""
+    await asyncio.to_thread(run_printed, PUBLISH, directory)
+    yield {}
+
+
+SETTINGS: dict[str, Setting] = {
+    "transport": transport,
+    "transport and letters": letters,
+    "orders in data": orders_in_data,
+}
