@@ -15,6 +15,7 @@
        ├─ DeadLetterError
        ├─ RedriveError
        ├─ ReplayError
+       │  └─ ReplayCancelledError
        └─ OutboxError
 
     *  retryable: the same call may succeed later
@@ -86,6 +87,7 @@ __all__ = [
     "RedriveError",
     "Reject",
     "RemoteProtocolError",
+    "ReplayCancelledError",
     "ReplayError",
     "RequestTimeoutError",
     "RetryLater",
@@ -294,6 +296,13 @@ class ReplayError(TransportError):
     def __init__(self, message: str, *, position: Position | None = None) -> None:
         self.position = position
         super().__init__(message)
+
+
+class ReplayCancelledError(ReplayError):
+    """A replay ended because somebody cancelled it from another process; its checkpoint says how far it got.
+
+    Advice: to go on with it, remove the note that the message names, and run again with resume.
+    """
 
 
 class OutboxError(TransportError):

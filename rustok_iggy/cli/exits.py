@@ -44,7 +44,7 @@ MEANINGS: dict[ExitCode, str] = {
     " removes, schemas are incompatible, letters failed again, a service is not ready",
     ExitCode.USAGE: "the command line is wrong: an unknown option, a value of the wrong kind",
     ExitCode.REFUSED: "refused, because it cannot be done or would do harm: a topology conflict, a group that has"
-    " members, a plan or an input file that is wrong, a handler that fails in a replay",
+    " members, a plan or an input file that is wrong, a replay whose handler fails or that was cancelled",
     ExitCode.NOT_FOUND: "the topic, group, event or file does not exist",
     ExitCode.UNREACHABLE: "the server was not reached, did not answer in time or could not be started",
     ExitCode.NOT_ALLOWED: "the server does not know the user, or does not let it do this",

@@ -16,6 +16,7 @@ from rustok_iggy.cli import (
     letter_requests,
     publish_command,
     replay_commands,
+    replay_state,
     schema_commands,
     serve_command,
     tail_command,
@@ -53,6 +54,7 @@ def options(
 
 
 letter_requests.register()
+replay_state.register()
 for _command in (doctor_command, health_command, serve_command, publish_command, tail_command, trace_command):
     _command.register(app)
 app.add_typer(topology_commands.app, name="topology")

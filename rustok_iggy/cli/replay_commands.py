@@ -1,4 +1,7 @@
-"""`rustok-iggy replay`: plan it, look at the plan, run it, go on where a run was cut short."""
+"""`rustok-iggy replay plan` and `run`: plan it, look at the plan, run it, go on where a run was cut short.
+
+How far it is, and cancelling it: replay_state.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-import msgspec
 import typer
 
 from rustok_iggy.cli.command import AtDesk, Shared, command
@@ -18,7 +20,6 @@ from rustok_iggy.cli.rendering import Shown, age, facts, marked, plural, section
 from rustok_iggy.cli.session import open_session
 from rustok_iggy.cli.values import moment, tenant
 from rustok_iggy.consumer.failure import Retry
-from rustok_iggy.replay.checkpoint import Checkpoint
 from rustok_iggy.replay.options import ReplayOptions, Undecodable, to_file
 from rustok_iggy.replay.plan import ReplayPlan
 from rustok_iggy.replay.planning import Bound, ReplaySelection
@@ -34,6 +35,19 @@ REPORT_INTERVAL = 0.5
 _OFFSETS = re.compile(r"\d+:\d+(,\d+:\d+)*")
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="File that `replay plan` wrote.")]
+
+
+def checkpoint_of(plan_file: Path) -> Path:
+    """Return where a run notes how far it got, unless it is told."""
+    return plan_file.with_name(plan_file.name + ".checkpoint")
+
+
+def loaded_plan(file: Path) -> ReplayPlan:
+    """Read a plan. Raises CommandError, ReplayError."""
+    try:
+        return ReplayPlan.load(file)
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", code=ExitCode.NOT_FOUND) from None
 
 
 def bound(text: Any) -> Bound:
@@ -126,12 +140,12 @@ async def run(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run was cut short.")] = False,
 ) -> None:
-    """Run a plan. Ctrl-C stops it; --resume goes on from the checkpoint."""
+    """Run a plan. Ctrl-C stops it, and `replay cancel` from elsewhere; --resume goes on from the checkpoint."""
     if (handler is None) == (to is None):
         raise CommandError("name one target: --handler module:name, or --to-file FILE", code=ExitCode.USAGE)
-    loaded = _loaded(file)
+    loaded = loaded_plan(file)
     target = to_file(to) if to is not None else load_handler(cast("str", handler))
-    options = replace(how, checkpoint=checkpoint or _beside(file), resume=resume)
+    options = replace(how, checkpoint=checkpoint or checkpoint_of(file), resume=resume)
     if to is None:
         desk.confirm(f"Hand {plural(loaded.events, 'event')} to {handler} again?")
     async with open_session(desk) as session:
@@ -143,52 +157,6 @@ async def run(
                 on_progress=lambda each: report(each.handled + each.unreadable, each.planned),
             )
     desk.show(_progress_data(done), _finished(done))
-
-
-@command(app, "status")
-async def status(
-    desk: AtDesk,
-    *,
-    file: PlanFile,
-    checkpoint: Annotated[Path | None, typer.Option(help="Default: PLAN.checkpoint.")] = None,
-) -> None:
-    """Show how far a replay is, by its checkpoint. Asks no server."""
-    loaded, path = _loaded(file), checkpoint or _beside(file)
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Checkpoint)
-    except FileNotFoundError:
-        raise CommandError(
-            f"there is no checkpoint {path}: it was not run, or with another one", code=ExitCode.NOT_FOUND
-        ) from None
-    except (OSError, msgspec.DecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {error}", code=ExitCode.REFUSED) from None
-    if found.plan != loaded.fingerprint:
-        raise CommandError(f"{path} belongs to another plan than {file}", code=ExitCode.REFUSED)
-    done = found.handled + found.unreadable
-    data = {
-        "replay_id": found.replay_id,
-        "target": found.target,
-        "planned": loaded.events,
-        "handled": found.handled,
-        "unreadable": found.unreadable,
-        "finished": found.finished,
-        "next_offsets": [{"partition": each, "offset": offset} for each, offset in found.next_offsets.items()],
-    }
-    share = f" ({done / loaded.events:.0%})" if loaded.events else ""
-    text = f"replay {found.replay_id} to a {found.target}: {done:,} of {loaded.events:,}{share}"
-    advice = None if found.finished else f"if it does not run: rustok-iggy replay run {file} … --resume"
-    desk.show(data, marked("ok" if found.finished else "note", text, advice))
-
-
-def _beside(plan_file: Path) -> Path:
-    return plan_file.with_name(plan_file.name + ".checkpoint")
-
-
-def _loaded(file: Path) -> ReplayPlan:
-    try:
-        return ReplayPlan.load(file)
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}", code=ExitCode.NOT_FOUND) from None
 
 
 def _written(made: ReplayPlan, out: Path) -> None:

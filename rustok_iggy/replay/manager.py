@@ -19,7 +19,7 @@ from rustok_iggy.config import ConsumerConfig
 from rustok_iggy.consumer.delivery import EnvelopeReader
 from rustok_iggy.consumer.subscription import Handler
 from rustok_iggy.envelope import utc_now
-from rustok_iggy.errors import ReplayError
+from rustok_iggy.errors import ReplayCancelledError, ReplayError
 from rustok_iggy.replay.checkpoint import Checkpoint, TargetKind, load_checkpoint
 from rustok_iggy.replay.file_target import replay_to_file
 from rustok_iggy.replay.handler_target import replay_to_handler
@@ -87,7 +87,8 @@ class ReplayManager:
         At least once with a handler (with a checkpoint, only what was under way comes again), exactly once in a file.
         `on_progress` is called every `options.interval` seconds and at the end. Cancelling leaves a valid checkpoint.
         Raises ReplayError with the position: a handler failed, an event could not be decoded, messages are gone, the
-        handler is subscribed with replay="forbidden", the checkpoint is another's; connector errors.
+        handler is subscribed with replay="forbidden", the checkpoint is another's; ReplayCancelledError when it was
+        cancelled by a note beside its checkpoint, before this run or during it; connector errors.
         """
         self._check(plan, target)
         chosen = options or ReplayOptions()
@@ -104,11 +105,8 @@ class ReplayManager:
                 on_progress=on_progress,
                 tracing=self.tracing,
             )
-            if isinstance(target, FileTarget):
-                assert self.json is not None, "checked before"
-                done = await replay_to_file(run, target, self.json)
-            else:
-                done = await replay_to_handler(run, target, self.config)
+            run.require_not_cancelled()
+            done = await self._hand_over(run, target)
         progress = run.report(done)
         if progress.handled + progress.unreadable != progress.planned:
             raise ReplayError(
@@ -116,6 +114,17 @@ class ReplayManager:
                 f" counted {progress.planned}: predicate or catalogue changed since"
             )
         return progress
+
+    async def _hand_over(self, run: ReplayRun, target: Handler | FileTarget) -> Checkpoint:
+        """Run to the end; of one that was cancelled, note that it has ended. Raises as run() does."""
+        try:
+            if isinstance(target, FileTarget):
+                assert self.json is not None, "checked before"
+                return await replay_to_file(run, target, self.json)
+            return await replay_to_handler(run, target, self.config)
+        except ReplayCancelledError:
+            run.note_cancelled(self.now())
+            raise
 
     def _check(self, plan: ReplayPlan, target: Handler | FileTarget) -> None:
         problems = list(plan.problems())

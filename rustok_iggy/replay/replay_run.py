@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from rustok_iggy.consumer.delivery import EnvelopeReader
-from rustok_iggy.errors import ReplayError
+from rustok_iggy.errors import ReplayCancelledError, ReplayError
+from rustok_iggy.replay.cancellation import find_cancellation, note_end, note_of
 from rustok_iggy.replay.checkpoint import Checkpoint
 from rustok_iggy.replay.log_reader import LogReader, RangeReader, merged
 from rustok_iggy.replay.options import ReplayOptions, Undecodable
@@ -101,9 +103,10 @@ class ReplayRun:
         return self.clock() >= self._report_at
 
     def report(self, state: Checkpoint) -> ReplayProgress:
-        """Note how far it is: first on disk, then to whoever asked. Raises ReplayError, and what `on_progress` raises.
+        """Note how far it is: first on disk, then to whoever asked.
 
-        Waits for the disk: one sync an interval costs less than a thread whose write may come late.
+        Raises ReplayError, ReplayCancelledError (not at the end), and what `on_progress` raises. Waits for the disk:
+        one sync an interval costs less than a thread whose write may come late.
         """
         self._report_at = self.clock() + self.options.interval
         self.save(state)
@@ -112,7 +115,26 @@ class ReplayRun:
         )
         if self.on_progress is not None:
             self.on_progress(progress)
+        if not state.finished:
+            self.require_not_cancelled()
         return progress
+
+    def require_not_cancelled(self) -> None:
+        """Raises ReplayCancelledError when somebody has cancelled this replay, ReplayError."""
+        if self.options.checkpoint is None:
+            return
+        checkpoint, replay_id = Path(self.options.checkpoint), self.state.replay_id
+        note = find_cancellation(checkpoint, replay_id=replay_id)
+        if note is not None:
+            raise ReplayCancelledError(
+                f"replay {replay_id} was cancelled by {note.requested_by} at {note.requested_at:%Y-%m-%d %H:%M:%S%z}:"
+                f" remove {note_of(checkpoint)} to let it go on"
+            )
+
+    def note_cancelled(self, at: datetime) -> None:
+        """Tell who cancelled it that it has ended. Raises ReplayError."""
+        assert self.options.checkpoint is not None, "a run without one cannot be cancelled so"
+        note_end(Path(self.options.checkpoint), replay_id=self.state.replay_id, at=at)
 
     def save(self, state: Checkpoint) -> None:
         """Note on disk how far it is. Raises ReplayError."""

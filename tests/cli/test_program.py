@@ -131,6 +131,34 @@ def test_a_wrong_password_is_not_shown(served: Path) -> None:
     assert "very-secret-word" not in result.stdout + result.stderr
 
 
+def test_a_replay_of_another_process_is_cancelled_and_goes_on(served: Path, tmp_path: Path) -> None:
+    plan, out, where = tmp_path / "events.plan", tmp_path / "events.jsonl", ("--data-dir", str(served))
+    assert run("replay", "plan", "-o", plan, *where).returncode == 0
+    command = ("replay", "run", str(plan), "--to-file", str(out), *where)
+    slow = [*PROGRAM, *command, "--rate", "50"]  # of 2000 events: it does not come to its end by itself
+    with subprocess.Popen(slow, stderr=subprocess.PIPE, text=True, env=environment()) as running:
+        until_written(tmp_path / "events.plan.checkpoint")
+        cancelled = run("replay", "cancel", plan, "--by", "ada", "--json")
+        assert running.wait(DEADLINE) == ExitCode.REFUSED
+        assert running.stderr is not None
+        assert "was cancelled by ada" in running.stderr.read()
+    assert cancelled.returncode == 0, cancelled.stderr
+    told = json.loads(cancelled.stdout)
+    assert (told["finished"], told["cancelled"]["ended_at"] is None) == (False, False)
+    assert told["handled"] == out.read_bytes().count(b"\n") < 2000
+    assert run(*command, "--resume").returncode == ExitCode.REFUSED
+    assert run("replay", "cancel", plan, "--undo").returncode == 0
+    assert run(*command, "--resume").returncode == 0
+    assert out.read_bytes().count(b"\n") == 2000
+
+
+def until_written(path: Path) -> None:
+    ends_at = time.monotonic() + DEADLINE
+    while not path.exists():
+        assert time.monotonic() < ends_at, f"{path} was not written"
+        time.sleep(0.02)
+
+
 def test_completion_knows_the_commands() -> None:
     result = run(_RUSTOK_IGGY_COMPLETE="complete_bash", COMP_WORDS="rustok-iggy dlq re", COMP_CWORD="2")
     assert result.stdout.split() == ["redrive"]

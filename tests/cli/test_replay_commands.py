@@ -1,4 +1,4 @@
-"""`replay plan`, `run`, `status`."""
+"""`replay plan`, `run`, `status`, `cancel`; cancelling a run of another process is in test_program.py."""
 
 import json
 from pathlib import Path
@@ -101,3 +101,26 @@ def test_what_is_no_plan_is_said(published: CommandLine, tmp_path: Path) -> None
     assert published.run("replay", "status", file).code == 4
     file.write_text("{}")
     assert published.run("replay", "run", file, "--to-file", tmp_path / "y").code == 3
+
+
+def test_a_cancelled_replay_goes_on_when_that_is_undone(published: CommandLine, plan: Path) -> None:
+    assert published.run("replay", "cancel", plan).code == 4, "it was not run"
+    published.run("replay", "run", plan, "--handler", f"{HERE}:break_at_three", "--yes")
+    cancelled = published.run("replay", "cancel", plan, "--by", "ada", "--wait", "0")
+    assert (cancelled.code, "3 of 8 (38%), cancelled by ada" in cancelled.out) == (8, True), "no run has said so"
+    found = published.run("replay", "status", plan, "--json").json["cancelled"]
+    assert (found["requested_by"], found["ended_at"]) == ("ada", None)
+    again = ("replay", "run", plan, "--handler", f"{HERE}:rebuild", "--yes", "--resume")
+    refused = published.run(*again)
+    assert (refused.code, "was cancelled by ada" in refused.err) == (3, True), refused
+    undone = published.run("replay", "cancel", plan, "--undo", "--json")
+    assert (undone.code, undone.json["cancelled"]) == (0, None)
+    assert published.run(*again).code == 0
+    assert seen == list(range(8))
+
+
+def test_what_is_finished_is_not_cancelled(published: CommandLine, plan: Path) -> None:
+    published.run("replay", "run", plan, "--handler", f"{HERE}:rebuild", "--yes")
+    result = published.run("replay", "cancel", plan)
+    assert (result.code, "it is finished" in result.err) == (3, True), result
+    assert published.run("replay", "status", plan, "--json").json["cancelled"] is None
