@@ -35,6 +35,7 @@ from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError, TransportClosedError
 from rustok_iggy.events import RUSTOK
 from rustok_iggy.health import ComponentHealth, HealthReport, component
+from rustok_iggy.opening import opened, opening_timeout
 from rustok_iggy.outgoing import EnvelopeWriter
 from rustok_iggy.producer import Producer
 from rustok_iggy.publish_lane import ProducerStatistics
@@ -68,9 +69,10 @@ log = get_logger(__name__)
 class IggyTransport(EventTransport):
     """EventTransport over an Iggy server: remote, embedded, or in memory.
 
-    Entering it reaches or starts the server and ensures stream and topics. Raises ConfigError, TopologyConflictError
-    and connector errors then; nothing is left running. `connector` replaces the configured one. `tracing` records
-    spans; None: over OpenTelemetry's global provider, if one was set before it is entered.
+    Entering it reaches or starts the server and ensures stream and topics, again when the server goes away meanwhile.
+    Raises ConfigError, TopologyConflictError and connector errors then; nothing is left running. `connector` replaces
+    the configured one. `tracing` records spans; None: over OpenTelemetry's global provider, if one was set before it is
+    entered.
     """
 
     def __init__(
@@ -162,8 +164,7 @@ class IggyTransport(EventTransport):
         if self._producer is not None:
             return
         try:
-            await self._connector.connect()
-            self._topics = (await self.topology.apply()).topics
+            self._topics = await opened(self._reach, timeout=opening_timeout(self.config.connector))
         except BaseException:
             await self._connector.shutdown()
             raise
@@ -175,6 +176,10 @@ class IggyTransport(EventTransport):
             backpressure=BackpressureController(self.config.backpressure),
         )
         log.info("transport_opened", engine=self._connector.server.engine, address=self._connector.server.address)
+
+    async def _reach(self) -> Mapping[str, TopicInfo]:
+        await self._connector.connect()
+        return (await self.topology.apply()).topics
 
     async def publish(self, envelope: EventEnvelope) -> PublishConfirmation:
         producer = self._open_producer()

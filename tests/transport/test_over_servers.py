@@ -21,6 +21,7 @@ from rustok_iggy import (
     IggyTransport,
     TopologyConflictError,
 )
+from rustok_iggy.topology import CreateTopic, Step, TopologyManager
 from rustok_iggy_connector import EmbeddedConnector
 
 pytestmark = pytest.mark.anyio
@@ -110,6 +111,25 @@ async def test_events_come_in_order_and_are_committed_for_the_next_process(confi
     for tenant in tenants:
         assert first.numbers[tenant] == list(range(200))
         assert second.numbers[tenant] == list(range(200, 210))
+
+
+async def test_a_server_killed_while_the_topology_is_made_is_reached_again(
+    config: IggyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, kills = TopologyManager._take, 2
+
+    async def killed_before(manager: TopologyManager, step: Step) -> None:
+        nonlocal kills
+        if isinstance(step, CreateTopic) and kills:
+            kills -= 1
+            kill_server(transport)
+        await take(manager, step)
+
+    monkeypatch.setattr(TopologyManager, "_take", killed_before)
+    transport = IggyTransport(config, catalog=catalog)
+    async with transport:
+        assert kills == 0
+        assert (await transport.publish(EventEnvelope.new(uuid4(), Counted(number=0)))).offset == 0
 
 
 async def test_a_server_killed_under_load_loses_nothing_confirmed_and_keeps_each_tenants_order(
