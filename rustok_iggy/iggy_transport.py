@@ -136,7 +136,6 @@ class IggyTransport(EventTransport):
         )
 
     async def plan_replay(self, *, topic: str = Topic.DOMAIN, **selection: Unpack[ReplaySelection]) -> ReplayPlan:
-        """Read a range of a topic once and say what a replay of it hands over. See ReplayManager.plan."""
         self._open_producer()
         return await self.replays.plan(topic=topic, **selection)
 
@@ -148,7 +147,6 @@ class IggyTransport(EventTransport):
         options: ReplayOptions | None = None,
         on_progress: OnProgress | None = None,
     ) -> ReplayProgress:
-        """Hand a plan's events to a handler, or write them `to_file(...)`. See ReplayManager.run."""
         self._open_producer()
         return await self.replays.run(plan, target, options=options, on_progress=on_progress)
 

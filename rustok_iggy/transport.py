@@ -14,6 +14,12 @@ from rustok_iggy.consumer.subscription import EventTypes, Handler, SubscribeOpti
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.health import HealthReport
 from rustok_iggy.publish_results import PublishResults
+from rustok_iggy.replay.options import FileTarget, ReplayOptions
+from rustok_iggy.replay.plan import ReplayPlan
+from rustok_iggy.replay.planning import ReplaySelection
+from rustok_iggy.replay.progress import ReplayProgress
+from rustok_iggy.replay.replay_run import OnProgress
+from rustok_iggy.topology import Topic
 from rustok_iggy.transport_statistics import TransportStatistics
 from rustok_iggy_connector import PublishConfirmation
 
@@ -103,6 +109,30 @@ class EventTransport(ABC):
     @abstractmethod
     def consuming(self) -> AbstractAsyncContextManager[None]:
         """Consume while inside `async with`. What run() would raise cancels the body, and is raised at its end."""
+
+    @abstractmethod
+    async def plan_replay(self, *, topic: str = Topic.DOMAIN, **selection: Unpack[ReplaySelection]) -> ReplayPlan:
+        """Read a range of a topic once and say what a replay of it hands over: a value that can be saved and reviewed.
+
+        Raises ReplayError (bounds that are no bounds, or were removed by retention), UnknownEventTypeError,
+        NotFoundError (topic), connector errors.
+        """
+
+    @abstractmethod
+    async def run_replay(
+        self,
+        plan: ReplayPlan,
+        target: Handler | FileTarget,
+        *,
+        options: ReplayOptions | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> ReplayProgress:
+        """Hand a plan's events to a handler, or write them `to_file(...)`; moves no group's offset.
+
+        The same plan gives the same events in the same order. At least once with a handler, exactly once in a file.
+        Cancelling leaves a valid checkpoint, if there is one. Raises ReplayError with the position where it stopped,
+        ReplayCancelledError when the note beside its checkpoint says so, connector errors.
+        """
 
     @abstractmethod
     async def lag(self, *, group: str, topic: str) -> Mapping[int, int]:

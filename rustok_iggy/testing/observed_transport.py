@@ -93,7 +93,9 @@ class ObservedTransport(IggyTransport):
         **options: Unpack[SubscribeOptions],
     ) -> Callable[[H], H]:
         kept_topics = topics if topics is None or isinstance(topics, str) else tuple(topics)
-        kept_types = None if event_types is None else tuple(event_types)
+        # One class instead of a list of them is for subscribe() to refuse.
+        listed = isinstance(event_types, Iterable) and not isinstance(event_types, str)
+        kept_types: Any = tuple(event_types or ()) if listed else event_types
         register = super().subscribe(group=group, topics=kept_topics, event_types=kept_types, **options)
 
         def observe(handler: H) -> H:
