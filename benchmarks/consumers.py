@@ -15,8 +15,8 @@ from time import perf_counter
 from uuid import UUID, uuid4
 
 from benchmarks.contenders import Place, RawClient, envelope
-from benchmarks.measure import Round
 from rustok_iggy import DeliveryContext, EventEnvelope, IggyConfig, IggyTransport, Reject
+from rustok_iggy.benchmark.timing import Round, Stretch
 from rustok_iggy.config import TopologyConfig
 from rustok_iggy_connector import EmbeddedConnectorConfig
 
@@ -70,36 +70,14 @@ class ConsumedTopic:
         """
         refused = self.tenants[0] if parked else None
         share = sum(1 for number in range(self.events) if number % len(self.tenants) == 0)
-        timing = _Timing(self.events - share if len(self.tenants) > 1 else self.events)
+        timing = Stretch(self.events - share if len(self.tenants) > 1 else self.events)
         async with IggyTransport(self._config) as transport:
             transport.subscribe(group=f"engine-{next(_round_number)}", topics=[TOPIC])(
                 _handler(timing, refused, counted=_all_but(self.tenants[0]) if len(self.tenants) > 1 else _everybody)
             )
             async with transport.consuming():
                 await asyncio.wait_for(timing.done.wait(), ROUND_TIMEOUT)
-        return Round(messages=timing.expected, seconds=timing.seconds, latencies=())
-
-
-class _Timing:
-    """From the first event handled to the last."""
-
-    def __init__(self, expected: int) -> None:
-        self.expected = expected
-        self.done = asyncio.Event()
-        self._left = expected
-        self._began = self._ended = 0.0
-
-    def handled(self) -> None:
-        if self._left == self.expected:
-            self._began = perf_counter()
-        self._left -= 1
-        if not self._left:
-            self._ended = perf_counter()
-            self.done.set()
-
-    @property
-    def seconds(self) -> float:
-        return self._ended - self._began
+        return timing.round
 
 
 def _everybody(_: UUID) -> bool:
@@ -111,7 +89,7 @@ def _all_but(tenant_id: UUID) -> Callable[[UUID], bool]:
 
 
 def _handler(
-    timing: _Timing, refused: UUID | None, *, counted: Callable[[UUID], bool]
+    timing: Stretch, refused: UUID | None, *, counted: Callable[[UUID], bool]
 ) -> Callable[[EventEnvelope, DeliveryContext], Awaitable[None]]:
     async def one_tenant(_: EventEnvelope, __: DeliveryContext) -> None:
         timing.handled()

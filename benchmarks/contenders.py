@@ -22,8 +22,8 @@ from apache_iggy import (
 )
 from msgspec import Struct
 
-from benchmarks.measure import Call, Round, in_turn, side_by_side
 from rustok_iggy import EventEnvelope, IggyTransport, JsonSerializer
+from rustok_iggy.benchmark.timing import Call, Round, in_turn, side_by_side
 from rustok_iggy.events import OrderPlaced
 from rustok_iggy_connector import MessageSubscriber
 from rustok_iggy_connector.data_directory import DataDirectory

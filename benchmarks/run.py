@@ -10,9 +10,10 @@ from pathlib import Path
 
 from benchmarks.consumers import ConsumedTopic
 from benchmarks.contenders import STREAM, TOPIC, RawClient, Reader, TypedPublisher
-from benchmarks.measure import Round, Series, compare
+from benchmarks.measure import compare
 from benchmarks.paced import CONTENDERS, EVENTS_PER_SECOND, Paced, measure_paced
 from rustok_iggy import IggyConfig, IggyTransport
+from rustok_iggy.benchmark.timing import Round, Series
 from rustok_iggy_connector import (
     ConnectorConfig,
     EmbeddedConnectorConfig,

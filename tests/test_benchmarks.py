@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import Round, Series, compare, in_turn, side_by_side
+from benchmarks.measure import compare
+from rustok_iggy.benchmark.timing import Round, Series, in_turn, side_by_side
 from tests.architecture.source_tree import ROOT
 
 pytestmark = pytest.mark.anyio
