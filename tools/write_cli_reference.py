@@ -6,7 +6,7 @@ from typing import Any
 
 import typer.main
 
-import rustok_iggy_probe
+from rustok_iggy import health_check
 from rustok_iggy.cli.exits import MEANINGS
 from rustok_iggy.cli.program import PROGRAM, app
 
@@ -70,7 +70,7 @@ def description(command: Any) -> Iterator[str]:
 def probe_options() -> Iterator[str]:
     """Yield those of `health`, which has a parser of its own."""
     yield from HEAD_OF_OPTIONS
-    for each in rustok_iggy_probe.parser()._actions:  # argparse gives them by no other name
+    for each in health_check.parser()._actions:  # argparse gives them by no other name
         if each.dest != "help":
             yield f"| {', '.join(f'`{name}`' for name in each.option_strings)} | {each.help} |"
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import sys
 
+from rustok_iggy.health_check import health
+
 MISSING = "rustok-iggy: the command line needs typer and rich: pip install 'rustok-iggy[cli]'\n"
 
 
 def main() -> None:
-    """Run the command line, and exit."""
+    """Run the command line, and exit. A health check is answered without importing the rest (health_check.py)."""
+    name, *arguments = sys.argv[1:] or [""]
+    if name == "health":
+        raise SystemExit(health(arguments))
     try:
         from rustok_iggy.cli.program import run  # noqa: PLC0415 - without the extra this says what to install
     except ModuleNotFoundError as error:

@@ -1,13 +1,10 @@
-"""`rustok-iggy health`, as part of the whole program: rustok_iggy_probe reads its options and answers.
-
-The installed program does not come here for it (rustok_iggy_probe.program), `python -m rustok_iggy` does.
-"""
+"""`rustok-iggy health` where commands are listed; health_check.py reads its options and answers."""
 
 from __future__ import annotations
 
 import typer
 
-import rustok_iggy_probe
+from rustok_iggy import health_check
 
 # Everything behind the name is read there.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -24,4 +21,4 @@ def health(context: typer.Context) -> None:
     Prints one line that says why. Exit codes: 0 yes, 1 no, 5 nobody answered in time. Imports nothing of the library:
     30 ms.
     """
-    raise typer.Exit(rustok_iggy_probe.health(context.args))
+    raise typer.Exit(health_check.health(context.args))

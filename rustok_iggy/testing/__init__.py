@@ -1,6 +1,6 @@
 """For tests of services that use rustok_iggy: a rig with faults and expectations, and a trial for handlers.
 
-The pytest fixtures over it are in rustok_iggy_pytest, which pytest finds by itself.
+The pytest fixtures over it are in rustok_iggy.pytest_plugin, which pytest finds by itself.
 """
 
 from rustok_iggy.testing.faults import Faults

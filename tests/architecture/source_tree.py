@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("rustok_iggy_connector", "rustok_iggy", "rustok_iggy_pytest", "rustok_iggy_probe")
+PACKAGES = ("rustok_iggy_connector", "rustok_iggy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +87,16 @@ def target(found: Import) -> str:
     return found.module
 
 
-def exported_names(package: str) -> tuple[str, ...] | None:
-    """`__all__` of a package as written in its source, or None while it has none."""
-    path = ROOT / package / "__init__.py"
-    if not path.exists():
-        return None
-    for node in module_at(path).tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(name, ast.Name) and name.id == "__all__" for name in targets) and node.value:
-                return tuple(ast.literal_eval(node.value))
-    return None
+# Where each package lists its public names.
+EXPORTS = {
+    "rustok_iggy_connector": ROOT / "rustok_iggy_connector" / "__init__.py",
+    "rustok_iggy": ROOT / "rustok_iggy" / "exports.py",
+}
+
+
+def exported_names(package: str) -> tuple[str, ...]:
+    """`__all__` of a package as written in its source."""
+    for node in module_at(EXPORTS[package]).tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(at, ast.Name) and at.id == "__all__" for at in node.targets):
+            return tuple(ast.literal_eval(node.value))
+    raise AssertionError(f"{EXPORTS[package]} has no __all__")

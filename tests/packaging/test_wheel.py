@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source_tree import PACKAGES, ROOT
-from tests.test_readme import code_blocks
+from tests.printed import code_blocks
 
 # A cold pip has to download the dependencies.
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(300)]
@@ -57,7 +57,7 @@ def test_every_public_name_is_in_the_installed_wheel(python: str, tmp_path: Path
 
 def test_the_installed_wheel_publishes_and_consumes(python: str, tmp_path: Path) -> None:
     """The README's example, over the embedded server that the wheel brings along."""
-    (example,) = code_blocks("python")
+    (example,) = code_blocks("README.md", "python")
     script = tmp_path / "example.py"
     script.write_text(example, encoding="utf-8")
     assert "billing 42.0 EUR" in run(python, "-I", str(script), cwd=tmp_path)

@@ -63,7 +63,7 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 
 def run(inner: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return inner.runpytest_inprocess("-p", "rustok_iggy_pytest", "-p", "no:cacheprovider", *arguments)
+    return inner.runpytest_inprocess("-p", "rustok_iggy.pytest_plugin", "-p", "no:cacheprovider", *arguments)
 
 
 @pytest.mark.parametrize("marker", MARKERS)
@@ -104,7 +104,7 @@ def test_a_server_that_runs_elsewhere_is_used_and_left_clean(
 def test_workers_do_not_meet(inner: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     inner.makepyfile(written("anyio", "iggy", "iggy"))
-    done = inner.runpytest_subprocess("-p", "rustok_iggy_pytest", "-n", "2", "--iggy=embedded", timeout=50)
+    done = inner.runpytest_subprocess("-p", "rustok_iggy.pytest_plugin", "-n", "2", "--iggy=embedded", timeout=50)
     done.assert_outcomes(passed=2)
 
 
@@ -145,15 +145,15 @@ async def test_unsettled(iggy):
 
 
 def test_loading_the_plugin_imports_nothing_of_the_library() -> None:
-    code = "import sys, rustok_iggy_pytest; print([name for name in sys.modules if name.startswith('rustok_iggy.')])"
+    code = "import sys, rustok_iggy.pytest_plugin; print([name for name in sys.modules if name.startswith('rustok_')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "['rustok_iggy', 'rustok_iggy.pytest_plugin']"
 
 
 def test_neither_the_library_nor_its_test_kit_imports_pytest() -> None:
-    code = "import sys, rustok_iggy, rustok_iggy.testing; print('pytest' in sys.modules, '_pytest' in sys.modules)"
+    code = "import sys, rustok_iggy.exports, rustok_iggy.testing; print({'pytest', '_pytest'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False False"
+    assert done.stdout.strip() == "set()"
 
 
 class Container:

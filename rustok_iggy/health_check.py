@@ -1,7 +1,7 @@
 """`rustok-iggy health`: asks the health server of a running service, once, and says so by exit code.
 
-A container's HEALTHCHECK runs it every few seconds, and whatever is inside rustok_iggy imports the whole of it first
-(0.3 s of a core). So this package stands beside it and imports the standard library only (decision 0010).
+A container's HEALTHCHECK runs it every few seconds, for as long as the service lives: it imports the standard library
+only (decision 0011).
 
 Exit codes: 0 yes; 1 no, and why; 5 nobody answered in time; 2 the command line is wrong.
 """

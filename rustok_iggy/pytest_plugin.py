@@ -7,9 +7,9 @@
     iggy_catalog    the event catalogue; override it in a conftest
     iggy_config     configuration over the rigs' own, as a dict; override it in a conftest
 
-A package of its own, because pytest imports it in every run: nothing of rustok_iggy is imported before a fixture needs
-it. The fixtures are no coroutines, so that any plugin for asynchronous tests will do. Streams have names of their own
-and servers directories of their own, so that workers of pytest-xdist do not meet.
+pytest imports it in every run: nothing else of rustok_iggy is imported before a fixture needs it (decision 0011). The
+fixtures are no coroutines, so that any plugin for asynchronous tests will do. Streams have names of their own and
+servers directories of their own, so that workers of pytest-xdist do not meet.
 """
 
 from __future__ import annotations
