@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
 from benchmarks.measure import compare
-from rustok_iggy.benchmark.timing import Round, Series, in_turn, side_by_side
+from rustok_iggy.benchmark.timing import Round, Series, Stretch, in_turn, side_by_side
 from tests.architecture.source_tree import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +37,24 @@ async def test_messages_and_latencies_of_all_publishers_are_counted() -> None:
     together = await side_by_side([[call] * 3, [call] * 2])
     assert (alone.messages, len(alone.latencies)) == (30, 3)
     assert (together.messages, len(together.latencies)) == (50, 5)
+
+
+async def test_no_call_begins_after_the_time_is_over() -> None:
+    async def call() -> int:
+        return 1
+
+    assert (await in_turn(repeat(call), seconds=0.0)).messages == 1
+    assert (await side_by_side([repeat(call), repeat(call)], seconds=0.0)).messages == 2
+
+
+async def test_a_stretch_counts_what_came_also_when_some_are_left() -> None:
+    stretch = Stretch(2)
+    assert (stretch.round.messages, stretch.round.rate) == (0, 0.0)
+    stretch.handled()
+    assert (stretch.round.messages, stretch.done.is_set()) == (1, False)
+    stretch.handled()
+    assert (stretch.round.messages, stretch.done.is_set()) == (2, True)
+    assert stretch.round.seconds == stretch.round.seconds, "it has ended"
 
 
 async def test_rounds_alternate_and_the_warm_up_is_left_out() -> None:

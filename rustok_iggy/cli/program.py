@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rustok_iggy.cli import (
+    bench_command,
     doctor_command,
     group_commands,
     health_command,
@@ -55,7 +56,15 @@ def options(
 
 letter_requests.register()
 replay_state.register()
-for _command in (doctor_command, health_command, serve_command, publish_command, tail_command, trace_command):
+for _command in (
+    doctor_command,
+    health_command,
+    serve_command,
+    publish_command,
+    tail_command,
+    trace_command,
+    bench_command,
+):
     _command.register(app)
 app.add_typer(topology_commands.app, name="topology")
 app.add_typer(group_commands.app, name="groups")
