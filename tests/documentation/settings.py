@@ -10,7 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 from rustok_iggy import DeliveryContext, EventEnvelope, IggyConfig, MemoryTransport, ParkTenant, Retry
-from rustok_iggy.events import OrderPlaced
+from rustok_iggy.events import RUSTOK, OrderPlaced
+from rustok_iggy.testing import memory_rig
 from tests.consumer.hosts import QUICK, until
 from tests.printed import run_printed
 
@@ -19,9 +20,16 @@ Setting = Callable[[Path], AbstractAsyncContextManager[dict[str, Any]]]
 
 @asynccontextmanager
 async def transport(directory: Path) -> AsyncIterator[dict[str, Any]]:
-    """`transport`: open, over a server in memory, with RusToK's events."""
-    async with MemoryTransport(IggyConfig(consumer=QUICK)) as opened:
+    """`transport`: open, over a server in memory, with RusToK's events. At the end, what the page subscribed with it
+    handles what the page published, and an order.
+    """
+    rig = memory_rig(catalog=RUSTOK)
+    async with rig.open() as opened:
+        opened.subscribe(group="reader")(lambda envelope, context: None)  # some pages only publish
         yield {"transport": opened}
+        async with opened.consuming():
+            await opened.publish(EventEnvelope.new(uuid4(), order()))
+            await rig.settle()
 
 
 def order(total: int = 4200) -> OrderPlaced:
@@ -32,8 +40,7 @@ def order(total: int = 4200) -> OrderPlaced:
 async def letters(directory: Path) -> AsyncIterator[dict[str, Any]]:
     """`transport`, whose group billing has two letters of each of two tenants, and one of a third that fails again."""
     broken, hopeless = True, uuid4()
-    async with transport(directory) as names:
-        opened: MemoryTransport = names["transport"]
+    async with MemoryTransport(IggyConfig(consumer=QUICK)) as opened:
 
         @opened.subscribe(group="billing", on_failure=ParkTenant(retry=Retry(attempts=1)))
         async def bill(envelope: EventEnvelope, context: DeliveryContext) -> None:
@@ -47,7 +54,7 @@ async def letters(directory: Path) -> AsyncIterator[dict[str, Any]]:
             await opened.publish(EventEnvelope.new(hopeless, order()))
             await until(lambda: opened.statistics().consuming.letters == 5)
             broken = False
-            yield names
+            yield {"transport": opened}
 
 
 PUBLISH = """
