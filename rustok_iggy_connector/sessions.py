@@ -106,6 +106,7 @@ class Session:
             opening.cancel()
             if not _is_cancelled():
                 self._check_open()
+            await _close_unused(opening)
             raise
         except ConnectorError as error:
             self._failures += 1
@@ -129,6 +130,12 @@ class Session:
 
 def closed() -> ConnectorClosedError:
     return ConnectorClosedError("the connector was shut down")
+
+
+async def _close_unused(opening: asyncio.Task[Client]) -> None:
+    """Opened in the very turn of the loop in which its caller was cancelled: nobody else has it, to close it later."""
+    if opening.done() and not opening.cancelled() and opening.exception() is None:
+        await opening.result().close()
 
 
 def _is_cancelled() -> bool:

@@ -64,9 +64,9 @@ def handover(*, store_accepted: bool, before: Assignment, after: Assignment) -> 
     return Handover.REVOKED if after.generation == before.generation else Handover.UNDECIDED
 
 
-def is_still_ours(*, stored: int | None, found: CommittedOffset | None) -> bool:
-    """Whether nobody else committed in a partition since we stored `stored`."""
-    return (None if found is None else found.committed) == stored
+def is_still_ours(*, stored: int | None, sent: int | None, found: CommittedOffset | None) -> bool:
+    """Whether nobody else committed in a partition since we stored `stored`, or sent `sent` and heard nothing."""
+    return (None if found is None else found.committed) in (stored, sent)
 
 
 def may_begin(*, asked_at: float, now: float, heartbeat_interval: float) -> bool:

@@ -43,6 +43,8 @@ class Commits:
     def start(self, watermark: Watermark) -> None:
         """Begin with a watermark."""
         self.watermark = watermark
+        self._sent = watermark.stored
+        """The server may have it even if no reply came. Nothing lower may be stored: the offset would go back."""
         self._expect()
 
     def settle(self, offset: int) -> None:
@@ -64,6 +66,7 @@ class Commits:
             if offset is None or self.lost or self.frozen:
                 return
             self._require_known()
+            self._sent = offset
             await self._subscriber.commit(self._partition_id, offset=offset)
             self.watermark.store(offset)
             self._pace.committed(self._services.clock())
@@ -76,27 +79,29 @@ class Commits:
         return self.watermark.settled is not None
 
     async def store_again(self) -> bool:
-        """Store what is stored already, or what may be for the first time; False when the server refuses.
+        """Store what was sent last, or what may be for the first time; False when the server refuses.
 
         Only when there is something to store. Raises ConnectorError when it cannot be told.
         """
         async with self._storing:
-            offset = self.watermark.stored if self.watermark.stored is not None else self.watermark.settled
+            offset = self._sent if self._sent is not None else self.watermark.settled
             assert offset is not None, "nothing to store, and nothing to be told by it"
             try:
                 self._require_known()
+                self._sent = offset
                 await self._subscriber.commit(self._partition_id, offset=offset)
             except NotAssignedError:
                 return False
-            if self.watermark.stored is None:
-                self.watermark.store(offset)
+            self.watermark.store(offset)
             return True
 
     async def is_still_ours(self) -> bool:
         """Whether nobody else committed since we did. Raises ConnectorError when it cannot be told."""
         async with self._storing:
             return is_still_ours(
-                stored=self.watermark.stored, found=await self._subscriber.committed(self._partition_id)
+                stored=self.watermark.stored,
+                sent=self._sent,
+                found=await self._subscriber.committed(self._partition_id),
             )
 
     def _require_known(self) -> None:

@@ -309,9 +309,11 @@ class PartitionConsumer:
         finally:
             for task in self._background:
                 task.cancel()
-            if self._background:
-                await asyncio.wait(self._background)
-            self.letters.end()
+            try:
+                if self._background:
+                    await asyncio.wait(self._background)
+            finally:  # cancelled once more: the tenants of what is gone must not count as parked for ever
+                self.letters.end()
             await self.journal.release(committed=self.commits.watermark.stored)
 
     def _is_drained(self) -> bool:

@@ -119,6 +119,22 @@ async def test_a_cancelled_caller_leaves_the_session_to_the_others(opener: Opene
     assert await asyncio.wait_for(waiting, 1) is opener.clients[-1]
 
 
+async def test_what_was_opened_just_as_its_caller_was_cancelled_is_closed(opener: Opener, session: Session) -> None:
+    gate = asyncio.Event()
+    opener.before = gate.wait
+    doomed = asyncio.ensure_future(session.run(which))
+    await opener.asked.wait()
+    gate.set()
+    await asyncio.sleep(0)
+    assert opener.clients, "opened, and its caller has not had its turn"
+    doomed.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await doomed
+    assert opener.clients[0].closed
+    opener.before = None
+    assert await session.run(which) is opener.clients[1]
+
+
 async def test_a_closed_session_stays_closed(opener: Opener, session: Session) -> None:
     await session.run(which)
     await session.close()

@@ -45,11 +45,17 @@ def test_a_missing_partition_is_handed_over_only_if_the_server_takes_its_offset_
 
 
 def test_ours_is_what_holds_the_offset_we_stored() -> None:
-    assert is_still_ours(stored=None, found=None)
-    assert is_still_ours(stored=5, found=CommittedOffset(committed=5, current=9))
-    assert not is_still_ours(stored=5, found=CommittedOffset(committed=6, current=9))
-    assert not is_still_ours(stored=None, found=CommittedOffset(committed=0, current=9))
-    assert not is_still_ours(stored=5, found=None)
+    assert is_still_ours(stored=None, sent=None, found=None)
+    assert is_still_ours(stored=5, sent=5, found=CommittedOffset(committed=5, current=9))
+    assert not is_still_ours(stored=5, sent=5, found=CommittedOffset(committed=6, current=9))
+    assert not is_still_ours(stored=None, sent=None, found=CommittedOffset(committed=0, current=9))
+    assert not is_still_ours(stored=5, sent=5, found=None)
+
+
+def test_ours_is_also_what_holds_an_offset_whose_store_had_no_answer() -> None:
+    assert is_still_ours(stored=5, sent=7, found=CommittedOffset(committed=5, current=9))
+    assert is_still_ours(stored=5, sent=7, found=CommittedOffset(committed=7, current=9))
+    assert not is_still_ours(stored=5, sent=7, found=CommittedOffset(committed=6, current=9))
 
 
 def test_nothing_begins_three_heartbeats_after_the_last_answer() -> None:

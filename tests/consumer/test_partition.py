@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from rustok_iggy import OffsetOutOfRangeError, OnGap
+from rustok_iggy import EventEnvelope, OffsetOutOfRangeError, OnGap, Reject
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy_connector import Assignment, ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
@@ -252,6 +252,24 @@ async def test_storing_again_tells_whether_the_server_still_takes_it() -> None:
     assert not await subject.commits.store_again()
 
 
+async def test_a_store_that_had_no_answer_is_not_undone_by_storing_again() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0, 1)
+    subscriber.offsets[0] = 0
+    subject = consumer(subscriber, handler, committed=0, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == 1)
+    subscriber.fail_next("commit", ConnectionLostError("it may have been done"))
+    with pytest.raises(ConnectionLostError):
+        await subject.commits.store()
+    assert await subject.commits.is_still_ours(), "it was not done yet"
+    assert await subject.commits.store_again()
+    assert subscriber.commits == [(0, 1)], "storing 0 again would have undone it, had it landed meanwhile"
+    assert await subject.commits.is_still_ours()
+    subject.stop()
+    await task
+
+
 async def test_nothing_is_stored_while_nobody_has_said_whose_partition_it_is() -> None:
     subscriber, handler = ScriptedSubscriber(), Recorder()
     subscriber.logs[0] = stored(0, 1)
@@ -280,3 +298,18 @@ async def test_a_refused_commit_at_the_end_is_not_an_error() -> None:
     subject.stop()
     await task
     assert subscriber.commits == []
+
+
+async def test_tenants_of_a_partition_that_is_gone_do_not_count_as_parked_however_often_it_was_cancelled() -> None:
+    def reject(envelope: EventEnvelope) -> None:
+        raise Reject("never")
+
+    subscriber = ScriptedSubscriber()
+    subscriber.logs[0] = stored(0)
+    subject = consumer(subscriber, Recorder(reject))
+    task = asyncio.create_task(subject.run())
+    await until(lambda: subject.journals.parked.count == 1)
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    assert subject.journals.parked.count == 0
