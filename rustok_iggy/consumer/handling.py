@@ -88,7 +88,11 @@ class Handling:
             return _no_exception(error)
         else:
             # A handler that swallowed its cancellation did not succeed either.
-            return self._timeout(delivery) if self._forget_timeout(delivery, task) else None
+            if self._forget_timeout(delivery, task):
+                return self._timeout(delivery)
+            if task.cancelling():
+                raise asyncio.CancelledError
+            return None
         finally:
             del self._running[task]
 

@@ -1,12 +1,13 @@
 """One partition over a scripted subscriber: gaps, commits, refusals, ending."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
 
-from rustok_iggy import EventEnvelope, OffsetOutOfRangeError, OnGap, Reject
+from rustok_iggy import DeliveryContext, EventEnvelope, OffsetOutOfRangeError, OnGap, Reject
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy_connector import Assignment, ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
@@ -313,3 +314,22 @@ async def test_tenants_of_a_partition_that_is_gone_do_not_count_as_parked_howeve
         task.cancel()
         await asyncio.sleep(0)
     assert subject.journals.parked.count == 0
+
+
+async def test_an_event_is_not_handled_whose_handler_swallowed_the_cancellation_of_everything() -> None:
+    class Stubborn(Recorder):
+        async def __call__(self, envelope: EventEnvelope, context: DeliveryContext) -> None:
+            with suppress(asyncio.CancelledError):
+                await super().__call__(envelope, context)
+
+    subscriber, handler = ScriptedSubscriber(), Stubborn()
+    subscriber.logs[0] = stored(0)
+    handler.gate.clear()
+    subject = consumer(subscriber, handler)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.entered == 1)
+    for each in (task, *subject.runner._tasks):  # as asyncio.run() does at its end
+        each.cancel()
+    await asyncio.wait({task})
+    assert handler.cancelled == 1
+    assert subject.commits.watermark.settled is None
