@@ -2,14 +2,14 @@
 
 What the tests do with a block (`reading.py`, `terminal.py`):
 
-- `python`, first line `# name.py`: a file of that name is written; `# name.py, continued` adds to it, and the note
-  `replaces a line of name.py` changes it. Test files are run at the end, unless the page itself runs pytest.
+- `python` or `yaml`, first line `# name.py`: a file of that name is written; `# name.py, continued` adds to it, and the
+  note `replaces a line of name.py` changes it. Test files are run at the end, unless the page itself runs pytest.
 - `python` that calls asyncio.run, or has the note `program`: run as a program of its own. A `text` block behind it, or
   behind a fragment, is what it prints.
 - other `python`: fragments, run one after another with the names of the page's note `given: …` (`settings.py`).
-- `console`, on a page with the note `terminal`: commands behind `$ `, run in order; what follows each is what it
-  prints. With the note `keeps running` it goes on beside the next ones; `text` is what it prints further; the note
-  `Ctrl-C` ends it.
+- `console`, on a page with the note `terminal`: commands behind `$ `, run in order. What follows each is what it prints;
+  one without that must succeed. With the note `keeps running` a command goes on beside the next ones; `text` is what it
+  prints further; the note `Ctrl-C` ends it.
 
 Notes are comments, `<!-- given: … -->`, on a line of their own right above the block, which a reader does not see.
 """
@@ -25,7 +25,7 @@ PAGES = (*(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob(
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
-_FILE = re.compile(r"# (?P<name>\w+\.py)(?P<continued>, continued)?\n")
+_FILE = re.compile(r"# (?P<name>\w+\.(?:py|yaml))(?P<continued>, continued)?\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,11 @@ class _Reader:
         if block.note.startswith(GIVEN):
             setting = SETTINGS[block.note.removeprefix(GIVEN)]
             self._names = await self._stack.enter_async_context(setting(self._directory))
-        if block.language == "python":
+        if block.note.startswith(REPLACES):
+            self._replace(block)
+        elif block.file is not None:
+            self._write(block, block.file)
+        elif block.language == "python":
             await self._python(block)
         elif block.language == "text":
             await asyncio.to_thread(self._text, block)
@@ -58,11 +62,7 @@ class _Reader:
             await asyncio.to_thread(self._terminal.type, block)
 
     async def _python(self, block: Block) -> None:
-        if block.note.startswith(REPLACES):
-            self._replace(block)
-        elif block.file is not None:
-            self._write(block, block.file)
-        elif block.is_program:
+        if block.is_program:
             self._printed = await asyncio.to_thread(run_printed, block.text, self._directory)
         else:
             assert self._names is not None, f"{block}: is no program, and no note says what is given"

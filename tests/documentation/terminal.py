@@ -104,14 +104,15 @@ class Terminal:
     def _run(self, command: str, expected: str, block: Block) -> None:
         deadline = time.monotonic() + WITHIN
         while True:
-            printed = self._output(command)
+            done = self._done(command)
+            printed = done.stdout
             assert "Traceback" not in printed, f"{block}: $ {command}\n{printed}"
-            if not expected or self.names.match(expected, printed):
+            if self.names.match(expected, printed) if expected else done.returncode == 0:
                 return
             if not LOOKS.match(command) or time.monotonic() > deadline:
                 raise AssertionError(f"{block}: $ {command}\nshould print\n{expected}\nand printed\n{printed}")
 
-    def _output(self, command: str) -> str:
+    def _done(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["/bin/sh", "-c", self.names.fill_in(command)],
             cwd=self.directory,
@@ -122,7 +123,7 @@ class Terminal:
             timeout=WITHIN,
             text=True,
             check=False,
-        ).stdout
+        )
 
 
 def commands_in(block: Block) -> list[tuple[str, str]]:
