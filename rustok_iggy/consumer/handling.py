@@ -87,12 +87,7 @@ class Handling:
             self._forget_timeout(delivery, task)
             return _no_exception(error)
         else:
-            # A handler that swallowed its cancellation did not succeed either.
-            if self._forget_timeout(delivery, task):
-                return self._timeout(delivery)
-            if task.cancelling():
-                raise asyncio.CancelledError
-            return None
+            return self._returned(delivery, task)
         finally:
             del self._running[task]
 
@@ -160,6 +155,14 @@ class Handling:
         )
         failure.add_note(self.where(delivery))
         return failure
+
+    def _returned(self, delivery: Delivery, task: asyncio.Task[None]) -> Exception | None:
+        """Return the failure of a handler that returned: one that swallowed its cancellation did not succeed."""
+        if self._forget_timeout(delivery, task):
+            return self._timeout(delivery)
+        if task.cancelling():
+            raise asyncio.CancelledError
+        return None
 
     def _timeout(self, delivery: Delivery) -> Exception:
         return TimeoutError(f"the handler ran longer than {delivery.route.timeout:g} s")
