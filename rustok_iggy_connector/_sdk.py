@@ -34,6 +34,7 @@ from rustok_iggy_connector._sdk_texts import (
     TLS_DOMAIN,
     status_of,
 )
+from rustok_iggy_connector.alarm import Alarm
 from rustok_iggy_connector.client import Client, PollRequest
 from rustok_iggy_connector.errors import (
     AuthenticationError,
@@ -117,6 +118,7 @@ class SdkClient(Client):
         self._address = address
         self._timeout = timeout
         self._under_way: set[asyncio.Future[Any]] = set()
+        self._deadline = Alarm()
         self._closed = False
 
     @property
@@ -135,7 +137,7 @@ class SdkClient(Client):
     async def send(self, batch: PublishBatch, *, subject: str) -> int:
         def start() -> Awaitable[apache_iggy.SendMessagesResponse]:
             message = apache_iggy.SendMessage
-            messages = [message(m.payload, _plain(m.headers), m.id.int) for m in batch.messages]
+            messages = [message(_cheapest(m.payload), _plain(m.headers), m.id.int) for m in batch.messages]
             return self._living().send_messages(batch.stream, batch.topic, batch.partition_id, messages)
 
         confirmations = (await self._answer(start, "send_messages", subject)).confirmations
@@ -182,28 +184,30 @@ class SdkClient(Client):
 
     async def _answer(self, start: Callable[[], Awaitable[_T]], command: str, subject: str) -> _T:
         """Send one request and wait for its answer, at most the session's timeout."""
-        loop = asyncio.get_running_loop()
         try:
             future = asyncio.ensure_future(start())
         except (ValueError, OverflowError) as error:  # a message the wheel refuses to build
             raise self._error(error, command, subject) from error
         # The caller waits for this one, so that its cancellation leaves the wheel's future alone.
-        answered: asyncio.Future[None] = loop.create_future()
+        answered: asyncio.Future[None] = future.get_loop().create_future()
+
+        def end() -> None:
+            if not answered.done():
+                answered.set_result(None)
 
         def finished(done: asyncio.Future[_T]) -> None:
             self._under_way.discard(done)
-            if not answered.done():
-                answered.set_result(None)
-            elif not done.cancelled():
-                done.exception()  # taken note of: nobody waits for it any more
+            if not done.cancelled():
+                done.exception()  # taken note of: nobody may be waiting for it any more
+            end()
 
         self._under_way.add(future)
         future.add_done_callback(finished)
-        deadline = loop.call_later(self._timeout, _wake, answered)
+        self._deadline.set(future.get_loop().time() + self._timeout, end)
         try:
             await answered
         finally:
-            deadline.cancel()
+            self._deadline.stop()
         return self._outcome(future, command, subject)
 
     def _outcome(self, future: asyncio.Future[_T], command: str, subject: str) -> _T:
@@ -325,15 +329,14 @@ def _unknown(text: str, command: str, subject: str) -> ServerError:
     return ServerError(f"{command} of {subject} failed: {text}", command=command)
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+def _cheapest(payload: bytes) -> str | bytes:
+    """As text where it can be: the wheel takes bytes one at a time, 500 of them in 0.9 µs, and text whole, in 0.2."""
+    return payload.decode() if payload.isascii() else payload
 
 
 def _plain(headers: Mapping[str, bytes] | None) -> dict[str, bytes] | None:
-    if not headers:
-        return None
-    return headers if isinstance(headers, dict) else dict(headers)  # the wheel takes dicts only, and copies them
+    """The wheel takes dicts only, and copies them."""
+    return (headers if isinstance(headers, dict) else dict(headers or ())) or None
 
 
 _SINGLE, _GROUP = apache_iggy.Consumer.Single, apache_iggy.Consumer.Group

@@ -1,0 +1,78 @@
+"""The timer that is moved by every request and seldom rings."""
+
+import asyncio
+
+import pytest
+
+from rustok_iggy_connector.alarm import Alarm
+
+pytestmark = pytest.mark.anyio
+
+
+class Bell:
+    def __init__(self) -> None:
+        self.rung: list[float] = []
+        self.heard = asyncio.Event()
+
+    def __call__(self) -> None:
+        self.rung.append(asyncio.get_running_loop().time())
+        self.heard.set()
+
+
+async def test_it_rings_once_and_not_before_it_is_due() -> None:
+    loop, alarm, bell = asyncio.get_running_loop(), Alarm(), Bell()
+    when = loop.time() + 0.02
+    alarm.set(when, bell)
+    await asyncio.wait_for(bell.heard.wait(), 10)
+    await asyncio.sleep(0.02)
+    assert len(bell.rung) == 1
+    assert bell.rung[0] >= when - 0.001  # the loop's clock has a resolution
+
+
+async def test_it_can_be_set_again_after_it_rang() -> None:
+    loop, alarm, bell = asyncio.get_running_loop(), Alarm(), Bell()
+    for _ in range(2):
+        bell.heard.clear()
+        alarm.set(loop.time(), bell)
+        await asyncio.wait_for(bell.heard.wait(), 10)
+    assert len(bell.rung) == 2
+
+
+async def test_set_to_later_it_rings_later_and_for_the_last_one_only() -> None:
+    loop, alarm, early, late = asyncio.get_running_loop(), Alarm(), Bell(), Bell()
+    alarm.set(loop.time() + 0.01, early)
+    when = loop.time() + 0.03
+    alarm.set(when, late)
+    await asyncio.wait_for(late.heard.wait(), 10)
+    assert late.rung[0] >= when - 0.001
+    assert not early.rung
+
+
+async def test_set_to_sooner_it_rings_sooner() -> None:
+    loop, alarm, late, early = asyncio.get_running_loop(), Alarm(), Bell(), Bell()
+    alarm.set(loop.time() + 3600, late)
+    alarm.set(loop.time() + 0.01, early)
+    await asyncio.wait_for(early.heard.wait(), 10)
+
+
+async def test_stopped_it_does_not_ring_and_can_be_set_again() -> None:
+    loop, alarm, stopped, bell = asyncio.get_running_loop(), Alarm(), Bell(), Bell()
+    alarm.set(loop.time() + 0.01, stopped)
+    alarm.stop()
+    await asyncio.sleep(0.02)
+    alarm.set(loop.time() + 0.01, bell)
+    await asyncio.wait_for(bell.heard.wait(), 10)
+    assert not stopped.rung
+
+
+async def test_a_thousand_requests_in_a_row_have_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, alarm, bell = asyncio.get_running_loop(), Alarm(), Bell()
+    begun: list[float] = []
+    call_at = loop.call_at
+    monkeypatch.setattr(
+        loop, "call_at", lambda when, *rest, **named: begun.append(when) or call_at(when, *rest, **named)
+    )
+    for _ in range(1000):
+        alarm.set(loop.time() + 3600, bell)
+        alarm.stop()
+    assert len(begun) == 1
