@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from rustok_iggy.dead_letters.group_reset import claim_for_reset
+from rustok_iggy.dead_letters.records import Source
 from rustok_iggy.errors import ConsumerError, NotFoundError
 from rustok_iggy.moments import microseconds
+from rustok_iggy.topology import Topic
 from rustok_iggy_connector import CommittedOffset, IggyConnector, MessageSubscriber, TopicInfo
 
 ResetTo = Literal["earliest", "latest"] | int | datetime
@@ -198,6 +201,9 @@ class ConsumerGroupManager:
     async def reset(self, plan: OffsetReset) -> ConsumerGroup:
         """Store what was planned; return the group as it is then. Repeat it after a failure: it goes on.
 
+        Set back, events come again that were done, also those whose dead letters were handled or discarded. Letters
+        that are open stay, and are not run but by a redrive; tenants that are parked stay so.
+
         Raises: ConsumerError (an offset moved since the plan was made), NotAssignedError (the group has members).
         """
         found = await self.describe(topic=plan.topic, group=plan.group)
@@ -205,25 +211,47 @@ class ConsumerGroupManager:
         moved = [change.partition_id for change in plan.changes if now.get(change.partition_id) not in _ends(change)]
         if moved:
             raise ConsumerError(f"group {plan.group} committed in partitions {moved} since the plan: plan again")
-        await self._connector.admin.store_group_offsets(
-            stream=self._stream,
-            topic=plan.topic,
-            group=plan.group,
-            offsets={change.partition_id: change.after for change in plan.changes},
-        )
+        await self._store(found, {change.partition_id: change.after for change in plan.changes})
         return await self.describe(topic=plan.topic, group=plan.group)
 
     async def forget(self, *, topic: str, group: str) -> ConsumerGroup:
         """Delete a group and its offsets; return what it was.
 
         It no longer holds back retention. When a service uses the name again it starts where its `start` says, with a
-        new group id; its open dead letters stay in the journal. Raises ConsumerError while it has members.
+        new group id; its open dead letters stay in the journal, and park their tenants. Raises ConsumerError while it
+        has members.
         """
         found = await self.describe(topic=topic, group=group)
         if found.members:
             raise ConsumerError(f"group {group} has {len(found.members)} members: stop them, then forget it")
+        await self._store(found, {part.partition_id: None for part in found.partitions})
         await self._connector.admin.delete_group(stream=self._stream, topic=topic, group=group)
         return found
+
+    async def _store(self, group: ConsumerGroup, offsets: Mapping[int, int | None]) -> None:
+        """Set offsets at the server and in the journal of dead letters, which remembers what was done as well."""
+        admin, stream = self._connector.admin, self._stream
+        dlq = await admin.describe_topic(stream=stream, topic=Topic.DLQ)
+        sources = {
+            Source(group=group.group, topic=group.topic, partition=partition_id): offset
+            for partition_id, offset in offsets.items()
+        }
+
+        async def claim(generation: int) -> None:
+            if dlq is None:
+                return  # nothing was ever kept there
+            await claim_for_reset(
+                self._connector,
+                sources,
+                stream=stream,
+                dlq_partitions=dlq.partitions,
+                group_id=group.id,
+                generation=generation,
+            )
+
+        await admin.store_group_offsets(
+            stream=stream, topic=group.topic, group=group.group, offsets=offsets, before=claim
+        )
 
     async def _topic(self, topic: str) -> TopicInfo:
         found = await self._connector.admin.describe_topic(stream=self._stream, topic=topic)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.connector import TopologyAdmin
@@ -80,10 +80,18 @@ class SessionAdmin(TopologyAdmin):
         return () if found is None else tuple(sorted(group.name for group in found.groups))
 
     async def store_group_offsets(
-        self, *, stream: str, topic: str, group: str, offsets: Mapping[int, int | None]
+        self,
+        *,
+        stream: str,
+        topic: str,
+        group: str,
+        offsets: Mapping[int, int | None],
+        before: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         check_names(stream=stream, topic=topic, group=group)
-        await self._session.run(lambda client: store_as_only_member(client, stream, topic, group, offsets))
+        await self._session.run(
+            lambda client: store_as_only_member(client, stream, topic, group, wanted=offsets, before=before)
+        )
 
     async def cluster_size(self) -> int:
         found = await self._session.run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -109,13 +109,20 @@ class TopologyAdmin(ABC):
 
     @abstractmethod
     async def store_group_offsets(
-        self, *, stream: str, topic: str, group: str, offsets: Mapping[int, int | None]
+        self,
+        *,
+        stream: str,
+        topic: str,
+        group: str,
+        offsets: Mapping[int, int | None],
+        before: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         """Store offsets (partition → offset, None: delete what is stored) for a group that nobody reads in.
 
         The server takes a group's offsets from members only, so this session is its only member for a moment: a
         service that joins meanwhile waits up to a second for its partitions. Partitions are stored one after another,
-        and a failure leaves the earlier ones stored: repeat the call.
+        and a failure leaves the earlier ones stored: repeat the call. `before` is called once with the generation under
+        which the partitions are this session's, and must not use this admin; when it raises, nothing is stored.
 
         Raises: NotFoundError (stream, topic or group), NotAssignedError (the group has members, or one joined
         meanwhile), InvalidRequestError (an offset past the end of the log).

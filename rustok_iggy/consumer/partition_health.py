@@ -10,6 +10,7 @@ from rustok_iggy.consumer.parking import MAX_PARKED_LETTERS, MAX_PARKED_TENANTS,
 from rustok_iggy.consumer.source_journal import SourceJournal
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.dead_letters.journal import Journal
+from rustok_iggy.dead_letters.records import NO_TYPES
 from rustok_iggy.moments import MICROSECONDS_PER_SECOND
 
 FOREIGN_TYPES_SHOWN = 600.0
@@ -70,7 +71,7 @@ def out_of_reach(journal: SourceJournal, *, waiting: int) -> Iterator[str]:
 def foreign_types(journal: SourceJournal, *, handled_types: str, member: str, age: float) -> Iterator[str]:
     """Say that another service may share the group's name: each would skip the other's events."""
     before = journal.predecessor
-    if before is not None and before.handled_types != handled_types and age < FOREIGN_TYPES_SHOWN:
+    if before is not None and before.handled_types not in (handled_types, NO_TYPES) and age < FOREIGN_TYPES_SHOWN:
         yield (
             f"{before.epoch.member} had the partition before {member} and handles other event types: services that"
             " share a group's name skip each other's events"

@@ -9,6 +9,8 @@ lost it. These rules make every reader come to the same state, wherever he start
       key is ignored, and so is one at or below the low mark = the highest committed offset in a valid claim or
       checkpoint before it: else a late copy of a settled letter would come back to life. Only `handled` and
       `discarded` close a letter.
+- Reset  A claim that resets sets the low mark, also back, and forgets the closed letters above it. It fences off every
+      record of earlier epochs, so that no late copy of one brings back what it has forgotten.
 - Start  A fold may begin at an `anchor`: the first record, or a claim that says everything the fence and the low mark
       need. `pin` is the position before the oldest anchor that is still needed. Nothing below it matters any more:
       a claim fences off every record of earlier epochs, late copies included.
@@ -209,6 +211,8 @@ class Journal:
         return self.is_overtaken(epoch)
 
     def _claim(self, record: Claim, position: int) -> Verdict:
+        if record.resets:
+            return self._reset(record, position)
         if self.claim is not None and record.epoch.rank == self.claim.epoch.rank:
             # A copy, or the same owner again: the anchor stays, for copies of what it wrote since the first may follow.
             self.claim = replace(self.claim, is_released=False)
@@ -217,6 +221,18 @@ class Journal:
             if record.committed >= self.low_mark:
                 self._anchor = position
         self._raise_low_mark(record.committed)
+        return Verdict.APPLIED
+
+    def _reset(self, record: Claim, position: int) -> Verdict:
+        # Nothing runs under it, so nobody waits for its release; earlier epochs, and late copies, are fenced off.
+        self.claim = ClaimInForce(
+            position=position, epoch=record.epoch, handled_types=record.handled_types, is_released=True
+        )
+        self._anchor = position
+        self.low_mark = record.committed
+        for letter in [each for each in self._letters.values() if not each.is_open and each.offset > self.low_mark]:
+            self._drop(letter.offset)
+        self._forget(*self._letters)
         return Verdict.APPLIED
 
     def _release(self, record: Release) -> Verdict:

@@ -21,6 +21,8 @@ from rustok_iggy.integers import U16, U32, U64
 
 NOTHING_COMMITTED = -1
 """A committed offset before the first commit."""
+NO_TYPES = "none"
+"""`handled_types` of a claim under which nothing is handled."""
 MAX_NAME_CHARACTERS = 255
 """What the server allows for the name of a group or topic; enough for an event type and a handler's name."""
 MAX_SELECTED = 1000
@@ -119,11 +121,14 @@ class OwnerRecord(Record, frozen=True, kw_only=True):
 class Claim(OwnerRecord, frozen=True, kw_only=True, tag="claim"):
     """Written on gaining a partition, and on every change of generation while keeping it.
 
-    `committed` is the group's committed offset, read before; `handled_types` the digest of what it handles.
+    `committed` is the group's committed offset, read before; `handled_types` the digest of what it handles. One that
+    `resets` comes from an operator who is about to store `committed` for a group without members: events above it come
+    again, also those whose letters are closed; open letters stay.
     """
 
     committed: Committed
     handled_types: Name
+    resets: bool = False
 
 
 class Release(OwnerRecord, frozen=True, kw_only=True, tag="release"):

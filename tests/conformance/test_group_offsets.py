@@ -26,6 +26,26 @@ async def test_they_are_stored_moved_back_and_deleted(connector: IggyConnector, 
     assert await connector.admin.committed_offsets(**place) == {1: CommittedOffset(committed=0, current=4)}
 
 
+async def test_what_is_to_be_said_before_is_said_while_the_partitions_are_ours(
+    connector: IggyConnector, second: IggyConnector, place: dict[str, str]
+) -> None:
+    generations: list[int] = []
+
+    async def refuse(generation: int) -> None:
+        found = await second.admin.describe_group(**place)
+        assert found is not None
+        assert [len(owned) for owned in found.members.values()] == [4]
+        generations.append(generation)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await connector.admin.store_group_offsets(**place, offsets={1: 4}, before=refuse)
+    assert await connector.admin.committed_offsets(**place) == {}
+    member = await second.subscribe(**place)
+    assert (await member.assignment()).generation > generations[0]
+    await member.leave()
+
+
 async def test_nobody_is_left_in_the_group(
     connector: IggyConnector, second: IggyConnector, place: dict[str, str]
 ) -> None:

@@ -71,7 +71,14 @@ def take_in(naive: NaiveJournal, record: AnyRecord, position: int) -> None:
     known = naive.letters.get(record.offset) if isinstance(record, Letter | Attempt | Settlement) else None
     if isinstance(record, Claim):
         naive.fence = rank
-    if isinstance(record, Claim | Checkpoint):
+    if isinstance(record, Claim) and record.resets:
+        naive.low_mark = record.committed
+        naive.letters = {
+            offset: letter
+            for offset, letter in naive.letters.items()
+            if letter.outcome is None or offset <= record.committed
+        }
+    elif isinstance(record, Claim | Checkpoint):
         naive.low_mark = max(naive.low_mark, record.committed)
     elif isinstance(record, Letter):
         if known is None and record.offset > naive.low_mark:

@@ -41,6 +41,7 @@ RULES: list[tuple[str, float, Callable[[Any], bool], Draw]] = [
     ("redrive", 3, someone_owns, lambda r: {**which(r), "number": r.randint(1, 3), "outcome": r.choice(list(Outcome))}),
     ("read_on", 2, someone_owns, which),
     ("commit", 2, someone_owns, which),
+    ("an_operator_resets_the_group", 0.4, always, lambda r: {"to": r.randint(-1, 12)}),
     ("the_committed_offset_goes_back", 0.3, always, lambda r: {"back": r.randint(1, 3)}),
     ("checkpoint", 1.2, someone_owns, which),
     ("pin", 0.7, someone_owns, which),

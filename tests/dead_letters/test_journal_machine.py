@@ -15,11 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from rustok_iggy.dead_letters.journal import Journal, Verdict
-from rustok_iggy.dead_letters.records import AnyRecord, Claim, Letter, Outcome, Settlement
+from rustok_iggy.dead_letters.records import AnyRecord, Claim, Epoch, Letter, Outcome, Settlement
 from rustok_iggy.dead_letters.snapshot import FoldedLetter, Snapshot
 from tests.dead_letters.journal_records import (
     SOURCE,
     attempt,
+    claim,
     epoch,
     letter,
     release,
@@ -137,6 +138,18 @@ class JournalMachine(RuleBasedStateMachine):
         owner = self.owner(which)
         if owner.epoch.rank == (self.group_id, self.generation):
             self.world.committed = owner.committed = max(owner.committed, owner.next_offset - 1)
+
+    @rule(to=st.integers(min_value=-1, max_value=12))
+    def an_operator_resets_the_group(self, to: int) -> None:
+        """It has no members then; whoever thinks that it is one goes on all the same."""
+        self.generation += 1
+        self.world.committed = min(to, max([owner.next_offset - 1 for owner in self.owners], default=-1))
+        under = epoch(self.generation, "ops", group_id=self.group_id)
+        self.world.append(replace(claim(under, committed=self.world.committed), resets=True))
+        self.closed = {offset for offset in self.closed if offset <= self.world.committed}
+        for owner in self.owners:
+            self.world.read_on(owner)
+            assert owner.journal.is_overtaken(owner.epoch), "a stranger thinks it goes on"
 
     @rule(back=st.integers(min_value=1, max_value=3))
     def the_committed_offset_goes_back(self, back: int) -> None:
@@ -295,6 +308,19 @@ class CheckpointsHoldOpenLettersOnly(Journal):
         super()._restore(replace(snapshot, letters=tuple(known for known in snapshot.letters if known.is_open)))
 
 
+class ResetsFenceNobodyOff(Journal):
+    def _is_void(self, epoch: Epoch) -> bool:
+        return super()._is_void(epoch) and not (self.claim is not None and self.claim.epoch.member == "ops")
+
+
+class ResetsKeepClosedLetters(Journal):
+    def _reset(self, record: Claim, position: int) -> Verdict:
+        letters = dict(self._letters)
+        verdict = super()._reset(record, position)
+        self._letters = letters
+        return verdict
+
+
 class EveryClaimIsAnAnchor(Journal):
     def _claim(self, record: Claim, position: int) -> Verdict:
         verdict = super()._claim(record, position)
@@ -312,6 +338,8 @@ PLANTED = [
     RequestsAreNotPinned,
     ClosedLettersAreNotPinned,
     CheckpointsHoldOpenLettersOnly,
+    ResetsFenceNobodyOff,
+    ResetsKeepClosedLetters,
     EveryClaimIsAnAnchor,
 ]
 
