@@ -7,9 +7,10 @@ What the tests do with a block (`reading.py`, `terminal.py`):
 - `python` that calls asyncio.run, or has the note `program`: run as a program of its own. A `text` block behind it, or
   behind a fragment, is what it prints.
 - other `python`: fragments, run one after another with the names of the page's note `given: …` (`settings.py`).
-- `console`, on a page with the note `terminal`: commands behind `$ `, run in order. What follows each is what it prints;
-  one without that must succeed. With the note `keeps running` a command goes on beside the next ones; `text` is what it
-  prints further; the note `Ctrl-C` ends it.
+- other `yaml`: a configuration, which must load.
+- `console`, on a page with the note `terminal`: commands behind `$ `, run in order. What follows each is what it
+  prints; one without that must succeed. With the note `keeps running` a command goes on beside the next ones; `text` is
+  what it prints further; the note `Ctrl-C` ends it.
 
 Notes are comments, `<!-- given: … -->`, on a line of their own right above the block, which a reader does not see.
 """
@@ -23,7 +24,9 @@ from tests.architecture.source_tree import ROOT
 
 PAGES = (*(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))), "README.md")
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+    r"(?:^ *<!-- (?P<note>[^\n]*) -->\n)?"
+    r"^(?P<indent> {0,3})```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
+    re.DOTALL | re.MULTILINE,
 )
 _FILE = re.compile(r"# (?P<name>\w+\.(?:py|yaml))(?P<continued>, continued)?\n")
 
@@ -69,7 +72,7 @@ def blocks_of(page: str) -> list[Block]:
             page=page,
             line=text.count("\n", 0, found.start()) + 1,
             language=found["language"],
-            text=found["text"],
+            text=re.sub(f"^{found['indent']}", "", found["text"], flags=re.MULTILINE),  # within a list
             note=found["note"] or "",
         )
         for found in _BLOCK.finditer(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rustok_iggy import IggyConfig
 from tests.architecture.source_tree import ROOT
 from tests.documentation.expected import Names
 from tests.documentation.pages import Block, blocks_of, text_of
@@ -55,6 +57,8 @@ class _Reader:
             self._write(block, block.file)
         elif block.language == "python":
             await self._python(block)
+        elif block.language == "yaml":
+            self._load(block)
         elif block.language == "text":
             await asyncio.to_thread(self._text, block)
         elif block.language == "console" and self._terminal is not None:
@@ -82,6 +86,11 @@ class _Reader:
         (number,) = (number for number, line in enumerate(lines) if line.split()[:1] == [first])
         lines[number] = block.text
         file.write_text("".join(lines), encoding="utf-8")
+
+    def _load(self, block: Block) -> None:
+        file = self._directory / "configuration.yaml"
+        file.write_text(block.text, encoding="utf-8")
+        IggyConfig.load(file, environment=dict.fromkeys(re.findall(r"\$\{(\w+)\}", block.text), "x"))
 
     def _text(self, block: Block) -> None:
         if self._terminal is not None:

@@ -37,6 +37,18 @@ def order(total: int = 4200) -> OrderPlaced:
 
 
 @asynccontextmanager
+async def stopped_group(directory: Path) -> AsyncIterator[dict[str, Any]]:
+    """`transport`, where group billing has handled an event and has no members any more."""
+    rig = memory_rig(catalog=RUSTOK)
+    async with rig.open() as opened:
+        opened.subscribe(group="billing")(lambda envelope, context: None)
+        async with opened.consuming():
+            await opened.publish(EventEnvelope.new(uuid4(), order()))
+            await rig.settle()
+        yield {"transport": opened}
+
+
+@asynccontextmanager
 async def letters(directory: Path) -> AsyncIterator[dict[str, Any]]:
     """`transport`, whose group billing has two letters of each of two tenants, and one of a third that fails again."""
     broken, hopeless = True, uuid4()
@@ -85,5 +97,6 @@ async def orders_in_data(directory: Path) -> AsyncIterator[dict[str, Any]]:
 SETTINGS: dict[str, Setting] = {
     "transport": transport,
     "transport and letters": letters,
+    "transport and a group that has stopped": stopped_group,
     "orders in data": orders_in_data,
 }
