@@ -5,7 +5,6 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-BENCH_READY := $(VENV)/.ready-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 REPO ?=
 PYTEST ?=
@@ -58,7 +57,7 @@ docs: $(READY)  ## build the documentation into build/site; a warning fails
 	$(BIN)/python -m sphinx -q -W --keep-going --fresh-env -d build/doctrees docs build/site
 	@echo "open build/site/index.html"
 
-bench: $(BENCH_READY)  ## ratios to the raw client; JSON and a plot in benchmarks/results (BENCH="--rounds 3")
+bench: $(READY)  ## ratios to the raw client: benchmarks/results/report.html (BENCH="--rounds 3")
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:  ## remove everything these commands made
@@ -69,8 +68,4 @@ clean:  ## remove everything these commands made
 $(READY): pyproject.toml tools/create_environment.sh
 	@sh tools/create_environment.sh "$(VENV)" "$(PYTHON)"
 	$(PIP) install --editable ".[dev]"
-	@touch $@
-
-$(BENCH_READY): $(READY)
-	$(PIP) install --editable ".[dev,bench]"
 	@touch $@

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import logging
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.report import table, write_json, write_plot
+from benchmarks.charts import ratios
+from benchmarks.page import page
+from benchmarks.report import table, values
 from benchmarks.run import Effort, EngineReport, measure_engine
 
 
@@ -21,7 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engine", action="append", choices=["local", "iggy-server"], help="may be given twice")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each row (default 5)")
     parser.add_argument("--scale", type=float, default=1.0, help="length of a round (default 1.0: about half a second)")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="folder for JSON and plot")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="folder for JSON, page, plot")
     return parser.parse_args()
 
 
@@ -46,12 +50,17 @@ async def measure(options: argparse.Namespace) -> list[EngineReport]:
 
 def main() -> None:
     options = arguments()
-
-    reports = asyncio.run(measure(options))
+    logging.getLogger("rustok_iggy").setLevel(logging.ERROR)  # the letter of a parked tenant is no news here
+    content = values(asyncio.run(measure(options)))
     options.output.mkdir(parents=True, exist_ok=True)
-    write_json(reports, options.output / "results.json")
-    drawn = write_plot(reports, options.output / "ratios.png")
-    print(f"written: {options.output}/results.json" + (f", {options.output}/ratios.png" if drawn else ""))
+    files = {
+        "results.json": json.dumps(content, indent=2) + "\n",
+        "report.html": page(content),
+        "ratios.svg": ratios(content["engines"]).svg,
+    }
+    for name, text in files.items():
+        (options.output / name).write_text(text, encoding="utf-8")
+    print("written: " + ", ".join(str(options.output / name) for name in files))
 
 
 if __name__ == "__main__":

@@ -95,3 +95,6 @@ def test_every_row_is_measured_on_the_local_server(tmp_path: Path) -> None:
     assert engine["paced"].keys() == {"loop", "loop-1ms", "engine"}
     assert all(0 < each["p50_us"] <= each["p99_us"] and each["of_a_core"] > 0 for each in engine["paced"].values())
     assert all(row["raw_messages_per_second"] > 0 and row["ours_messages_per_second"] > 0 for row in engine["rows"])
+    shown = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(row["name"] in shown for row in engine["rows"])
+    assert (tmp_path / "ratios.svg").read_text(encoding="utf-8") in shown
