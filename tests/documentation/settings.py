@@ -94,7 +94,13 @@ async def orders_in_data(directory: Path) -> AsyncIterator[dict[str, Any]]:
     yield {}
 
 
+@asynccontextmanager
+async def nothing(directory: Path) -> AsyncIterator[dict[str, Any]]:
+    yield {}
+
+
 SETTINGS: dict[str, Setting] = {
+    "nothing": nothing,
     "transport": transport,
     "transport and letters": letters,
     "transport and a group that has stopped": stopped_group,
