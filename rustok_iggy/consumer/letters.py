@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import Protocol
+from uuid import UUID
 
 from rustok_iggy.consumer.confirmations import Confirmations
 from rustok_iggy.consumer.delivery import Delivery
 from rustok_iggy.consumer.letter_records import failure_of, letter_record
-from rustok_iggy.consumer.parking import MAX_PARKED_TENANTS, FailedDelivery, Parking, PendingLetter
+from rustok_iggy.consumer.parking import MAX_PARKED_LETTERS, MAX_PARKED_TENANTS, FailedDelivery, Parking, PendingLetter
 from rustok_iggy.consumer.source_journal import ParkedTenants, SourceJournal
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.dead_letters.drafts import Drafted, RecordDraft
@@ -56,16 +57,18 @@ class LetterWriter:
         self._holder = holder
         self._journal = journal
         self._wakeup = asyncio.Event()
-        self.parking = Parking(journal.journal)
+        self.parking = Parking(journal.journal, max_letters=MAX_PARKED_LETTERS)
         self.confirmations = Confirmations()
         self._counted = 0
         self._begun = 0
         self._ended = 0
         self._batch_ended = asyncio.Event()
+        self._told_full: set[UUID] = set()
+        self._told_no_room = False
 
     def begin(self) -> None:
         """Look at the journal, which was folded."""
-        self.parking = Parking(self._journal.journal)
+        self.parking = Parking(self._journal.journal, max_letters=MAX_PARKED_LETTERS)
         self._count()
 
     def end(self) -> None:
@@ -101,6 +104,7 @@ class LetterWriter:
             self.release()
             room = MAX_PARKED_TENANTS - self._parked.count
             batch = self.parking.take(tenants_left=room, now=self._services.now())
+            self._tell_limits()
             if not batch:
                 self._holder.changed()
                 await self._wakeup.wait()
@@ -126,7 +130,9 @@ class LetterWriter:
             self._holder.run_live(released)
 
     def answered(self, generation: int) -> list[int]:
-        """Return the offsets that are settled since the server said who owns what."""
+        """Return the offsets that are settled since the server said who owns what. At every heartbeat."""
+        if self.parking.full or self.parking.no_room:
+            self.look()  # letters may have been closed meanwhile, of this partition or of another one
         return self.confirmations.answered(generation=generation, claimed=self._journal.claim_generation)
 
     async def _write(self, batch: list[PendingLetter]) -> None:
@@ -186,6 +192,16 @@ class LetterWriter:
             fingerprint=letter.failure.fingerprint,
             parks_tenant=letter.parks,
         )
+
+    def _tell_limits(self) -> None:
+        """Log once who waits because there are too many letters."""
+        source, full, no_room = self._journal.journal.source, self.parking.full, len(self.parking.no_room)
+        place = {"group": source.group, "topic": source.topic, "partition_id": source.partition}
+        for tenant in full - self._told_full:
+            log.warning("parked_tenant_full", **place, tenant_id=str(tenant), letters=self.parking.max_letters)
+        if no_room and not self._told_no_room:
+            log.warning("too_many_tenants_parked", **place, tenants=self._parked.count, waiting=no_room)
+        self._told_full, self._told_no_room = full, bool(no_room)
 
     def _count(self) -> None:
         parked = self.parking.parked

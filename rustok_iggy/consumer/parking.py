@@ -69,7 +69,7 @@ class Parking:
 
     def __init__(self, journal: Journal, *, max_letters: int = MAX_PARKED_LETTERS) -> None:
         self._journal = journal
-        self._max_letters = max_letters
+        self.max_letters = max_letters
         self._parked: dict[int, int] = {}
         self._own: deque[PendingLetter] = deque()
         self._followers: dict[int, deque[Delivery]] = {}
@@ -187,7 +187,7 @@ class Parking:
             if first is None:
                 continue  # nothing holds it any more: released() comes next
             failure = Failure(error_type=first.error_type, fingerprint=first.fingerprint)
-            left = self._max_letters - self._journal.parking_letters(tenant_id)
+            left = self.max_letters - self._journal.parking_letters(tenant_id)
             while queue and left > 0 and room > 0 and room_bytes > 0:
                 delivery = queue.popleft()
                 left, room, room_bytes = left - 1, room - 1, room_bytes - len(delivery.message.payload)

@@ -214,7 +214,7 @@ class PartitionConsumer:
         yield from partition_health.out_of_reach(self.journal, waiting=self.letters.parking.waiting)
         yield from partition_health.paused(self.commits.watermark, self.intake, self.runner)
         yield from partition_health.parked(self.journal.journal, now=services.now())
-        yield from partition_health.limited(self.letters.parking)
+        yield from partition_health.limited(self.letters.parking, parked=self.journals.parked.count)
         yield from partition_health.foreign_types(
             self.journal, handled_types=self.journals.handled_types, member=self.journals.member, age=age
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.lane_runner import LaneRunner
-from rustok_iggy.consumer.parking import MAX_PARKED_LETTERS, MAX_PARKED_TENANTS, Parking
+from rustok_iggy.consumer.parking import Parking
 from rustok_iggy.consumer.source_journal import SourceJournal
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.dead_letters.journal import Journal
@@ -47,16 +47,16 @@ def parked(journal: Journal, *, now: int) -> Iterator[str]:
         yield f"{len(journal.requests)} requests on dead letters are open"
 
 
-def limited(parking: Parking) -> Iterator[str]:
-    """Say which tenants can have no more letters, and what to do."""
+def limited(parking: Parking, *, parked: int) -> Iterator[str]:
+    """Say which tenants can have no more letters, and what to do. `parked`: tenants of the group, in this process."""
     for tenant in sorted(parking.full):
         yield (
-            f"tenant {tenant} has {MAX_PARKED_LETTERS} dead letters, and its events wait in the topic, which pauses the"
-            " partition: redrive or discard them"
+            f"tenant {tenant} has {parking.max_letters} dead letters, and its events wait in the topic, which pauses"
+            " the partition: redrive or discard them"
         )
     if parking.no_room:
         yield (
-            f"{MAX_PARKED_TENANTS} tenants are parked, and {len(parking.no_room)} more wait with what they failed at:"
+            f"{parked} tenants are parked, and {len(parking.no_room)} more wait with what they failed at:"
             " redrive or discard letters"
         )
 
