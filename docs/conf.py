@@ -14,7 +14,10 @@ nitpicky = True  # with -W a link that leads nowhere fails the build
 
 html_theme = "furo"
 html_extra_path = ["llms.txt"]
+html_static_path = ["assets"]
+html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 
 
 def copy_pages(app: Sphinx, error: Exception | None) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.architecture.source_tree import ROOT
 
 DOCS = ROOT / "docs"
+pytestmark = pytest.mark.timeout(180)  # some seconds of one core, on a machine that others use too
 
 
 def build(docs: Path, site: Path) -> subprocess.CompletedProcess[str]:
@@ -18,7 +19,7 @@ def build(docs: Path, site: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", f"{site}-doctrees", str(docs), str(site)],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 
@@ -53,6 +54,7 @@ def test_what_is_wrong_fails_it(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     shutil.copy(DOCS / "conf.py", docs)
+    shutil.copytree(DOCS / "assets", docs / "assets")
     (docs / "llms.txt").touch()
     (docs / "index.md").write_text("# Small\n\n[a](gone.md) [b](index.md#lost) [c](absent.json)\n", encoding="utf-8")
     (docs / "orphan.md").write_text("# Orphan\n", encoding="utf-8")
