@@ -11,7 +11,10 @@ BY_NAME = {metric.name: metric for metric in METRICS}
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """`lasting`: for how long `expression` must hold. `severity` page: wake somebody; ticket: look at it today."""
+    """`lasting`: for how long `expression` must hold. `severity` page: wake somebody; ticket: look at it today.
+
+    `page` is the runbook in docs/runbooks.
+    """
 
     name: str
     expression: str
@@ -19,6 +22,12 @@ class Alert:
     severity: str
     summary: str
     advice: str
+    page: str
+
+    @property
+    def runbook(self) -> str:
+        """The runbook's path from the repository's root."""
+        return f"docs/runbooks/{self.page}.md"
 
 
 def m(name: str) -> str:
@@ -43,6 +52,7 @@ ALERTS = (
         severity="page",
         summary="{{ $labels.instance }} does not move any more",
         advice="Restart the process; a liveness probe on /livez does so by itself. What hung is in /healthz.",
+        page="stuck-handler",
     ),
     Alert(
         name="RustokIggyNotReady",
@@ -51,6 +61,7 @@ ALERTS = (
         severity="page",
         summary="{{ $labels.instance }} does not publish or handle events",
         advice="Read the reasons in /readyz, or `rustok-iggy doctor`.",
+        page="server-away",
     ),
     Alert(
         name="RustokIggyNotConnected",
@@ -59,6 +70,7 @@ ALERTS = (
         severity="page",
         summary="{{ $labels.instance }} has no connection to its server",
         advice="Look whether the server runs and can be reached; nothing is lost meanwhile, publishes wait or fail.",
+        page="server-away",
     ),
     Alert(
         name="RustokIggyReconnects",
@@ -67,6 +79,7 @@ ALERTS = (
         severity="ticket",
         summary="connections to the server are lost again and again",
         advice="Each loss of a member's connection deals the partitions of its group anew. Look at network and server.",
+        page="rebalance-loop",
     ),
     Alert(
         name="RustokIggyServerRestarted",
@@ -75,6 +88,7 @@ ALERTS = (
         severity="ticket",
         summary="the embedded server ended and was started again",
         advice="Its last lines are in the log of the process that owns it.",
+        page="server-away",
     ),
     Alert(
         name="RustokIggyPublishFailures",
@@ -83,6 +97,7 @@ ALERTS = (
         severity="ticket",
         summary="events could not be published",
         advice="The callers got the errors. Unknown ones may be stored: publish them again only as the same envelopes.",
+        page="publishes-fail",
     ),
     Alert(
         name="RustokIggyPublishQueueFull",
@@ -91,6 +106,7 @@ ALERTS = (
         severity="page",
         summary="{{ $labels.instance }} takes no more events to publish",
         advice="The server is slower than the publishers: look at publish_seconds, disk and network of the server.",
+        page="publishes-fail",
     ),
     Alert(
         name="RustokIggyLag",
@@ -99,6 +115,7 @@ ALERTS = (
         severity="ticket",
         summary="group {{ $labels.group }} lags by {{ $value }} events in {{ $labels.topic }}/{{ $labels.partition }}",
         advice="Slow handlers, too few members, or one tenant that floods: look at handler_seconds and polled_events.",
+        page="lag-grows",
     ),
     Alert(
         name="RustokIggyNobodyConsumes",
@@ -107,6 +124,7 @@ ALERTS = (
         severity="page",
         summary="no process has a partition of {{ $labels.topic }} for group {{ $labels.group }}",
         advice="Look at the logs for subscription_failed and assignment_unknown.",
+        page="nobody-consumes",
     ),
     Alert(
         name="RustokIggyStuckLane",
@@ -115,6 +133,7 @@ ALERTS = (
         severity="page",
         summary="a handler of group {{ $labels.group }} does not end",
         advice="Its tenant waits. /readyz names the event; set handler_timeout so that it ends by itself.",
+        page="stuck-handler",
     ),
     Alert(
         name="RustokIggyBreakerOpen",
@@ -123,6 +142,7 @@ ALERTS = (
         severity="page",
         summary="nearly every delivery of group {{ $labels.group }} fails",
         advice="What its handlers depend on is down. Nothing is parked meanwhile; it goes on by itself.",
+        page="dead-letter-flood",
     ),
     Alert(
         name="RustokIggyHandlerTimeouts",
@@ -131,6 +151,7 @@ ALERTS = (
         severity="ticket",
         summary="handlers of group {{ $labels.group }} run into their time limit",
         advice="Look at handler_seconds, and at what the handlers wait for.",
+        page="stuck-handler",
     ),
     Alert(
         name="RustokIggyRebalanceLoop",
@@ -139,6 +160,7 @@ ALERTS = (
         severity="ticket",
         summary="partitions of group {{ $labels.group }} change hands again and again",
         advice="A member that blocks its event loop or dies takes the partitions of healthy ones along.",
+        page="rebalance-loop",
     ),
     Alert(
         name="RustokIggyEventsGone",
@@ -147,6 +169,7 @@ ALERTS = (
         severity="page",
         summary="events were deleted before group {{ $labels.group }} handled them",
         advice="Retention is shorter than the group stood still, or the log was reset.",
+        page="events-gone",
     ),
     Alert(
         name="RustokIggyDeadLetterAge",
@@ -155,6 +178,7 @@ ALERTS = (
         severity="ticket",
         summary="a dead letter of group {{ $labels.group }} is older than an hour",
         advice="Its tenant may wait behind it. `rustok-iggy dlq stats`, mend the cause, redrive.",
+        page="tenant-parked",
     ),
     Alert(
         name="RustokIggyDeadLetterFlood",
@@ -163,6 +187,7 @@ ALERTS = (
         severity="page",
         summary="{{ $value }} events of group {{ $labels.group }} became dead letters within ten minutes",
         advice="`rustok-iggy dlq stats` shows the fingerprints; a deployment that just went out is the usual cause.",
+        page="dead-letter-flood",
     ),
     Alert(
         name="RustokIggyDeadLettersUnwritable",
@@ -171,6 +196,7 @@ ALERTS = (
         severity="page",
         summary="group {{ $labels.group }} cannot keep what it could not handle",
         advice="Nothing is lost, but its lanes wait. Look at the dead-letter topic; /readyz names an event too big.",
+        page="dead-letters-unwritable",
     ),
     Alert(
         name="RustokIggyDeadLettersExpired",
@@ -179,6 +205,7 @@ ALERTS = (
         severity="page",
         summary="the server deleted dead letters of group {{ $labels.group }} that were open",
         advice="They are gone. Raise retention.dlq_max_age_days, and find out who removed the readers' offsets.",
+        page="events-gone",
     ),
     Alert(
         name="RustokIggyLoopBlocked",
@@ -187,5 +214,6 @@ ALERTS = (
         severity="ticket",
         summary="the event loop of {{ $labels.instance }} does not answer",
         advice="A handler computes in the loop: make it a plain `def`, which runs in a thread.",
+        page="stuck-handler",
     ),
 )

@@ -56,10 +56,16 @@ def _reference() -> Iterator[str]:
         yield from (f"## {title}", "", "| name | kind | labels | together | what |", "|---|---|---|---|---|")
         yield from map(_row, metrics)
         yield ""
-    yield from ("## Alerts", "", "| alert | when | for | severity | what to do |", "|---|---|---|---|---|")
+    yield from (
+        "## Alerts",
+        "",
+        "| alert | when | for | severity | what to do | runbook |",
+        "|---|---|---|---|---|---|",
+    )
     for alert in ALERTS:
         query = alert.expression.replace("|", "\\|")
-        yield f"| {alert.name} | `{query}` | {alert.lasting} | {alert.severity} | {alert.advice} |"
+        when = f"`{query}` | {alert.lasting} | {alert.severity}"
+        yield f"| {alert.name} | {when} | {alert.advice} | [{alert.page}](../runbooks/{alert.page}.md) |"
     yield ""
 
 
@@ -76,7 +82,7 @@ def _rule(alert: Alert) -> dict[str, object]:
         "expr": alert.expression,
         "for": alert.lasting,
         "labels": {"severity": alert.severity},
-        "annotations": {"summary": alert.summary, "description": alert.advice},
+        "annotations": {"summary": alert.summary, "description": alert.advice, "runbook": alert.runbook},
     }
 
 

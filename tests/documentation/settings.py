@@ -9,9 +9,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from rustok_iggy import DeliveryContext, EventEnvelope, IggyConfig, MemoryTransport, ParkTenant, Retry
+from rustok_iggy import (
+    DeliveryContext,
+    EventEnvelope,
+    IggyConfig,
+    IggyTransport,
+    MemoryTransport,
+    ParkTenant,
+    Retry,
+)
 from rustok_iggy.events import RUSTOK, OrderPlaced
 from rustok_iggy.testing import memory_rig
+from rustok_iggy_connector import open_connector
 from tests.consumer.hosts import QUICK, until
 from tests.printed import run_printed
 
@@ -46,6 +55,24 @@ async def stopped_group(directory: Path) -> AsyncIterator[dict[str, Any]]:
             await opened.publish(EventEnvelope.new(uuid4(), order()))
             await rig.settle()
         yield {"transport": opened}
+
+
+@asynccontextmanager
+async def ghost(directory: Path) -> AsyncIterator[dict[str, Any]]:
+    """`config` of a server in ./data/iggy, where group billing has committed an event and has a member that does
+    nothing. At the end the group has the same offsets, and no member.
+    """
+    config = IggyConfig(embedded={"engine": "local"})
+    names = {"stream": config.topology.stream_name, "topic": "domain", "group": "billing"}
+    async with IggyTransport(config) as opened, open_connector(config.connector) as connector:
+        stored = await opened.publish(EventEnvelope.new(uuid4(), order()))
+        await connector.admin.create_group(**names)
+        await connector.admin.store_group_offsets(**names, offsets={stored.partition_id: stored.offset})
+        before = await connector.admin.committed_offsets(**names)
+        await connector.subscribe(**names)
+        yield {"config": config}
+        assert await connector.admin.committed_offsets(**names) == before
+        assert not (await connector.admin.describe_group(**names)).members
 
 
 @asynccontextmanager
@@ -103,6 +130,7 @@ SETTINGS: dict[str, Setting] = {
     "nothing": nothing,
     "transport": transport,
     "transport and letters": letters,
+    "a group with a member that never dies": ghost,
     "transport and a group that has stopped": stopped_group,
     "orders in data": orders_in_data,
 }
