@@ -25,6 +25,9 @@ class LaneState(Enum):
     PAUSED = auto()
 
 
+READY, RUNNING, WAITING, PAUSED = LaneState  # each look into an enumeration takes as long as a call
+
+
 class Lane(Generic[K, T]):
     """What one tenant has to come; the head is the one that runs."""
 
@@ -33,7 +36,7 @@ class Lane(Generic[K, T]):
     def __init__(self, key: K) -> None:
         self.key = key
         self.items: deque[T] = deque()
-        self.state = LaneState.READY
+        self.state = READY
 
 
 class Lanes(Generic[K, T]):
@@ -45,7 +48,6 @@ class Lanes(Generic[K, T]):
         self._paused: set[K] = set()
         self._pending = 0
         self._held = 0
-        self._running = 0
 
     def __iter__(self) -> Iterator[Lane[K, T]]:
         return iter(self._lanes.values())
@@ -60,23 +62,18 @@ class Lanes(Generic[K, T]):
         """Items that run or may run, those of waiting and paused lanes left out."""
         return self._pending - self._held
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing runs, and nothing could."""
-        return not self._running and not self._ready
-
     def add(self, key: K, item: T) -> None:
         """Append an item to its lane."""
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)
             if key in self._paused:
-                lane.state = LaneState.PAUSED
+                lane.state = PAUSED
             else:
                 self._ready.append(lane)
         lane.items.append(item)
         self._pending += 1
-        if lane.state is LaneState.WAITING or lane.state is LaneState.PAUSED:
+        if lane.state is WAITING or lane.state is PAUSED:
             self._held += 1
 
     def take(self) -> Lane[K, T] | None:
@@ -84,33 +81,29 @@ class Lanes(Generic[K, T]):
         if not self._ready:
             return None
         lane = self._ready.popleft()
-        lane.state = LaneState.RUNNING
-        self._running += 1
+        lane.state = RUNNING
         return lane
 
     def done(self, lane: Lane[K, T]) -> None:
         """The head has ended: the lane goes to the end of the queue, or away when it is empty."""
-        assert lane.state is LaneState.RUNNING, "ended what did not run"
+        assert lane.state is RUNNING, "ended what did not run"
         lane.items.popleft()
         self._pending -= 1
-        self._running -= 1
         self._queue(lane)
 
     def put_back(self, lane: Lane[K, T]) -> None:
         """The head was not run to its end, and is still the next."""
-        assert lane.state is LaneState.RUNNING, "put back what did not run"
-        self._running -= 1
+        assert lane.state is RUNNING, "put back what did not run"
         self._queue(lane)
 
     def wait(self, lane: Lane[K, T]) -> None:
         """Hold the lane until wake()."""
-        assert lane.state is LaneState.RUNNING, "only what ran can wait"
-        self._running -= 1
-        self._hold(lane, LaneState.WAITING)
+        assert lane.state is RUNNING, "only what ran can wait"
+        self._hold(lane, WAITING)
 
     def wake(self, lane: Lane[K, T], *, ended: bool = False) -> None:
         """Let a waiting lane go on: with its head again, or with the next one when that has `ended`."""
-        assert lane.state is LaneState.WAITING, "woke what did not wait"
+        assert lane.state is WAITING, "woke what did not wait"
         self._held -= len(lane.items)
         if ended:
             lane.items.popleft()
@@ -119,7 +112,7 @@ class Lanes(Generic[K, T]):
 
     def withdraw(self, lane: Lane[K, T], belongs: Callable[[T], bool]) -> list[T]:
         """Take what `belongs` out of a waiting lane, in order; its head stays."""
-        assert lane.state is LaneState.WAITING, "withdrew from what did not wait"
+        assert lane.state is WAITING, "withdrew from what did not wait"
         head = lane.items.popleft()
         taken = [item for item in lane.items if belongs(item)]
         if taken:
@@ -133,15 +126,15 @@ class Lanes(Generic[K, T]):
         """Begin nothing of `key` until resume(); what runs ends."""
         self._paused.add(key)
         lane = self._lanes.get(key)
-        if lane is not None and lane.state is LaneState.READY:
+        if lane is not None and lane.state is READY:
             self._ready.remove(lane)
-            self._hold(lane, LaneState.PAUSED)
+            self._hold(lane, PAUSED)
 
     def resume(self, key: K) -> None:
         """Undo pause()."""
         self._paused.discard(key)
         lane = self._lanes.get(key)
-        if lane is not None and lane.state is LaneState.PAUSED:
+        if lane is not None and lane.state is PAUSED:
             self._held -= len(lane.items)
             self._queue(lane)
 
@@ -149,9 +142,9 @@ class Lanes(Generic[K, T]):
         if not lane.items:
             del self._lanes[lane.key]
         elif self._paused and lane.key in self._paused:
-            self._hold(lane, LaneState.PAUSED)
+            self._hold(lane, PAUSED)
         else:
-            lane.state = LaneState.READY
+            lane.state = READY
             self._ready.append(lane)
 
     def _hold(self, lane: Lane[K, T], state: LaneState) -> None:

@@ -40,7 +40,7 @@ def test_a_waiting_lane_counts_as_held_and_keeps_its_head() -> None:
     assert lane is not None
     lanes.wait(lane)
     lanes.add("a", 2)
-    assert (lanes.runnable, lanes.is_quiet) == (0, True)
+    assert (lanes.runnable, lanes.ready) == (0, 0)
     lanes.wake(lane)
     assert lanes.runnable == 2
     assert lanes.take() is lane
