@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -60,8 +60,13 @@ class _IncomingEvent(Struct, gc=False):
 
 
 class _Incoming(Struct, gc=False):
-    """Not tracked either: hundreds wait in their lanes, and each collection would go through all of them."""
+    """An OpenedEnvelope: all but the event itself is read, since nearly always the rest is wanted too.
 
+    Each serializer has a subclass that knows it, so that nothing has to be made beside what the decoder makes. Not
+    tracked either: hundreds wait in their lanes, and each collection would go through all of them.
+    """
+
+    serializer: ClassVar[JsonSerializer]
     id: UUID
     event_type: str
     schema_version: U16
@@ -74,30 +79,31 @@ class _Incoming(Struct, gc=False):
     trace_id: str | None = None
     actor_id: UUID | None = None
 
-
-_ENCODER = msgspec.json.Encoder()
-_ENVELOPE_DECODER = msgspec.json.Decoder(_Incoming)
-
-
-class _OpenedJson(OpenedEnvelope):
-    __slots__ = ("_serializer", "_wire")
-
-    def __init__(self, serializer: JsonSerializer, wire: _Incoming) -> None:
-        self._serializer = serializer
-        self._wire = wire
-        self.id = wire.id
-        self.event_type = wire.event_type
-        self.schema_version = wire.schema_version
-        self.correlation_id = wire.correlation_id
-        self.tenant_id = wire.tenant_id
+    __repr__ = OpenedEnvelope.__repr__
 
     def decode(self) -> EventEnvelope:
-        return self._serializer.read(self._wire)
+        plan, decoder = self.serializer.reader(self.event_type, self.schema_version)
+        spec, sent = plan.spec, self.event
+        if sent.type != spec.name:
+            raise DecodeError(
+                f"{self.event_type} holds a {printable(sent.type)}, not a {spec.name}",
+                format=SerializationFormat.JSON,
+                path="event.type",
+            )
+        try:
+            event = decoder.decode(sent.data)
+        except _UNREADABLE as error:
+            raise _unreadable(error, within="event.data") from None
+        if plan.steps:
+            event = plan.lift(event, format=SerializationFormat.JSON)
+        return _envelope(self, event, version=spec.version)
 
     def decode_raw(self) -> EventEnvelope:
-        event = self._wire.event
-        raw = RawEvent(format=SerializationFormat.JSON, name=event.type, data=bytes(event.data))
-        return _envelope(self._wire, raw, version=self.schema_version)
+        raw = RawEvent(format=SerializationFormat.JSON, name=self.event.type, data=bytes(self.event.data))
+        return _envelope(self, raw, version=self.schema_version)
+
+
+_ENCODER = msgspec.json.Encoder()
 
 
 class JsonSerializer(EventSerializer):
@@ -107,14 +113,18 @@ class JsonSerializer(EventSerializer):
     content_type = "application/json"
 
     def __init__(self, catalog: EventCatalog = RUSTOK) -> None:
+        class Incoming(_Incoming, gc=False):
+            serializer = self
+
         catalog.check()
         self._catalog = catalog
+        self._decoder = msgspec.json.Decoder(Incoming)
         self._names = {spec.event_class: spec.name for spec in catalog}
         self._readers: dict[tuple[str, int], tuple[ReadingPlan, msgspec.json.Decoder[Any]]] = {}
         problems: list[str] = []
         for plan in catalog.reading_plans():
             try:
-                self._reader(plan.spec.event_type, plan.version)
+                self.reader(plan.spec.event_type, plan.version)
             except ConfigError as error:
                 problems += error.problems
         if problems:
@@ -151,34 +161,15 @@ class JsonSerializer(EventSerializer):
 
     def open(self, data: bytes) -> OpenedEnvelope:
         try:
-            # All but the event itself: what follows nearly always wants the rest, and the ids alone cost half of it.
-            return _OpenedJson(self, _ENVELOPE_DECODER.decode(data))
+            return self._decoder.decode(data)
         except _UNREADABLE as error:
             raise _unreadable(error) from None
 
     def decode(self, data: bytes) -> EventEnvelope:
-        try:
-            wire = _ENVELOPE_DECODER.decode(data)
-        except _UNREADABLE as error:
-            raise _unreadable(error) from None
-        return self.read(wire)
+        return self.open(data).decode()
 
-    def read(self, wire: _Incoming) -> EventEnvelope:
-        """Decode the event of an envelope that was decoded. Raises what decode() raises."""
-        plan, reader = self._reader(wire.event_type, wire.schema_version)
-        if wire.event.type != plan.spec.name:
-            raise DecodeError(
-                f"{wire.event_type} holds a {printable(wire.event.type)}, not a {plan.spec.name}",
-                format=self.format,
-                path="event.type",
-            )
-        try:
-            event = reader.decode(wire.event.data)
-        except _UNREADABLE as error:
-            raise _unreadable(error, within="event.data") from None
-        return _envelope(wire, plan.lift(event, format=self.format) if plan.steps else event, version=plan.spec.version)
-
-    def _reader(self, event_type: str, version: int) -> tuple[ReadingPlan, msgspec.json.Decoder[Any]]:
+    def reader(self, event_type: str, version: int) -> tuple[ReadingPlan, msgspec.json.Decoder[Any]]:
+        """Return how a version of an event type is read, and the decoder of its fields."""
         reader = self._readers.get((event_type, version))
         if reader is None:
             plan = self._catalog.reading_plan(event_type, version)
@@ -191,6 +182,10 @@ class JsonSerializer(EventSerializer):
 
 
 def _envelope(wire: _Incoming, event: Struct, *, version: int) -> EventEnvelope:
+    try:
+        timestamp = parse_timestamp(wire.timestamp)
+    except ValueError as error:
+        raise DecodeError(str(error), format=SerializationFormat.JSON, path="timestamp") from None
     return EventEnvelope(
         id=wire.id,
         event_type=wire.event_type,
@@ -199,7 +194,7 @@ def _envelope(wire: _Incoming, event: Struct, *, version: int) -> EventEnvelope:
         causation_id=wire.causation_id,
         tenant_id=wire.tenant_id,
         trace_id=wire.trace_id,
-        timestamp=_timestamp(wire.timestamp),
+        timestamp=timestamp,
         actor_id=wire.actor_id,
         event=event,
         retry_count=wire.retry_count,
@@ -209,13 +204,6 @@ def _envelope(wire: _Incoming, event: Struct, *, version: int) -> EventEnvelope:
 def _is_written_alike(moment: datetime) -> bool:
     """Whether msgspec, which writes 0 or 6 fraction digits, writes the same as chrono, which can do with 3."""
     return moment.tzinfo is UTC and (moment.microsecond % 1000 != 0 or moment.microsecond == 0)
-
-
-def _timestamp(text: str) -> datetime:
-    try:
-        return parse_timestamp(text)
-    except ValueError as error:
-        raise DecodeError(str(error), format=SerializationFormat.JSON, path="timestamp") from None
 
 
 def _unreadable(error: Exception, *, within: str | None = None) -> DecodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -36,10 +37,11 @@ class RawEvent(Struct, frozen=True, kw_only=True):
         return f"RawEvent(format={str(self.format)!r}, {known}, {len(self.data)} bytes)"
 
 
-class OpenedEnvelope(ABC):
+class OpenedEnvelope(Protocol):
     """An encoded envelope of which only the ids were read: enough to route, filter and park.
 
-    The attributes are those of EventEnvelope; `decode()` gives the whole.
+    The attributes are those of EventEnvelope; `decode()` gives the whole. A protocol, because what msgspec makes of
+    JSON is one as it is.
     """
 
     __slots__ = ("correlation_id", "event_type", "id", "schema_version", "tenant_id")
