@@ -53,7 +53,8 @@ class CircuitBreaker:
         if self._in_a_row:
             self._in_a_row = 0
             self._tenants.clear()
-        self._note(failed=False)
+        if self._failed:  # of successes alone nothing has to be remembered: each failure is followed by what came since
+            self._note(failed=False)
 
     def failed(self, tenant: Hashable, now: float) -> None:
         """A delivery failed."""

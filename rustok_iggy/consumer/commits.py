@@ -47,12 +47,12 @@ class Commits:
         """The server may have it even if no reply came. Nothing lower may be stored: the offset would go back."""
         self._expect()
 
-    def settle(self, offset: int) -> None:
-        """An event is done."""
-        self.watermark.settle(offset)
-        settled = self.watermark.settled
-        if settled is not None and settled >= self._store_at:
-            self.enough_settled = True
+    def settle(self, offset: int) -> bool:
+        """An event is done; whether the watermark should be stored because of how many are."""
+        watermark = self.watermark
+        watermark.settle(offset)
+        settled = watermark.settled
+        return settled is not None and settled >= self._store_at
 
     @property
     def is_due(self) -> bool:
@@ -111,5 +111,3 @@ class Commits:
     def _expect(self) -> None:
         stored = self.watermark.stored
         self._store_at = (-1 if stored is None else stored) + self._services.config.commit_every
-        self.enough_settled = False
-        """Whether the watermark should be stored because of how many events are settled."""

@@ -59,9 +59,12 @@ class Handling:
         self._running[task] = delivery
         try:
             try:
-                envelope = self._decoded(delivery)
+                envelope = delivery.opened.decode()
             except SerializationError as error:
-                return Unread(self._located(delivery, error))
+                raw = self._raw(delivery, error)
+                if isinstance(raw, Unread):
+                    return raw
+                envelope = raw
             tracing = self._services.tracing
             if tracing is None:
                 await delivery.route.run(envelope, context)
@@ -87,7 +90,7 @@ class Handling:
             self._forget_timeout(delivery, task)
             return _no_exception(error)
         else:
-            return self._returned(delivery, task)
+            return self._returned(delivery, task) if delivery.timed_out or task.cancelling() else None
         finally:
             del self._running[task]
 
@@ -124,13 +127,15 @@ class Handling:
             " it was not committed and comes again"
         )
 
-    def _decoded(self, delivery: Delivery) -> EventEnvelope:
+    def _raw(self, delivery: Delivery, error: SerializationError) -> EventEnvelope | Unread:
+        """Return what is handed over instead of an event that could not be decoded, if anything."""
+        is_unknown = isinstance(error, (UnknownEventTypeError, UnsupportedVersionError))
+        if not is_unknown or self._services.unknown is not OnUnknown.DELIVER_RAW:
+            return Unread(self._located(delivery, error))
         try:
-            return delivery.opened.decode()
-        except (UnknownEventTypeError, UnsupportedVersionError):
-            if self._services.unknown is not OnUnknown.DELIVER_RAW:
-                raise
-        return delivery.opened.decode_raw()
+            return delivery.opened.decode_raw()
+        except SerializationError as worse:
+            return Unread(self._located(delivery, worse))
 
     def _position(self, delivery: Delivery) -> Position:
         return Position(self._services.topic, self._partition_id, delivery.offset)

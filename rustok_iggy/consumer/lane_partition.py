@@ -19,17 +19,12 @@ class Partition(Protocol):
     @property
     def generation(self) -> int: ...
 
-    @property
-    def enough_settled(self) -> bool:
-        """Whether the watermark should be stored because of how many events are settled."""
-        ...
-
     def may_begin(self) -> bool:
         """Whether a delivery may begin now."""
         ...
 
-    def settle(self, offset: int) -> None:
-        """An event is done."""
+    def settle(self, offset: int) -> bool:
+        """An event is done; whether the watermark should be stored because of how many are."""
         ...
 
     def changed(self) -> None:

@@ -42,6 +42,7 @@ class LaneRunner:
         self._unacked: dict[int, tuple[TenantLane, Delivery]] = {}
         self._timers: dict[int | None, asyncio.TimerHandle] = {}
         self._probe: asyncio.TimerHandle | None = None
+        self._kick_again: asyncio.Handle | None = None
         self._given_up = False
         self.handling = Handling(services, partition.partition_id)
         self._allowed_until = float("-inf")
@@ -60,20 +61,24 @@ class LaneRunner:
         held = self._services.breaker.is_open or self._services.pauses.everything
         return self.is_idle and not self._unacked and (held or not self.lanes.ready)
 
-    def kick(self) -> None:
-        """Begin what may begin."""
-        slots = self._services.slots
-        wanted = self.lanes.ready
-        if wanted and self._waits_for_probe(self._services.clock()):
+    def kick(self, tasks: int = 1) -> None:
+        """Begin what may begin: a task at once, twice as many each time that the loop came round and lanes are left.
+
+        Handlers that never wait need one; a task for each lane would cost as much as handling its event.
+        """
+        slots, ready = self._services.slots, self.lanes.ready
+        if ready and self._waits_for_probe(self._services.clock()):
             return  # a task would end at once, and kick again
-        while wanted and self._partition.may_begin():
+        for _ in range(min(tasks, ready)):
             # Who has a slot does not queue for another: its own tasks would make way for itself after every delivery.
-            if (self._tasks and not slots.is_free) or not slots.take(self):
+            if not self._partition.may_begin() or (self._tasks and not slots.is_free) or not slots.take(self):
                 return
             task = asyncio.create_task(self._drain())
             self._tasks.add(task)
             task.add_done_callback(self._drained)
-            wanted -= 1
+        if self._kick_again is not None:
+            self._kick_again.cancel()
+        self._kick_again = asyncio.get_running_loop().call_soon(self.kick, tasks * 2) if ready > tasks else None
 
     def look_again(self) -> None:
         """Something may begin no more, or may again: ask before the next delivery."""
@@ -100,10 +105,11 @@ class LaneRunner:
     def end(self) -> None:
         """Let no timer begin anything any more."""
         self._services.slots.forget(self)
-        for timer in (*self._timers.values(), *([self._probe] if self._probe else [])):
-            timer.cancel()
+        for timer in (*self._timers.values(), self._probe, self._kick_again):
+            if timer is not None:
+                timer.cancel()
         self._timers.clear()
-        self._probe = None
+        self._probe = self._kick_again = None
 
     async def ended(self) -> None:
         """Wait for running handlers, whatever else is cancelled: their partition must not go on beside them."""
@@ -156,29 +162,33 @@ class LaneRunner:
         services, task = self._services, asyncio.current_task()
         assert task is not None, "runs as a task"
         lanes, partition, slots, clock = self.lanes, self._partition, services.slots, services.clock
-        turn_ends = clock() + TURN
+        now = clock()
+        turn_ends = now + TURN
         try:
-            while lanes.ready and self._may_begin():
+            while lanes.ready and (now < self._allowed_until or self._may_begin(now)):
                 lane = lanes.take()
                 assert lane is not None, "ready, and not to be taken"
                 delivery = lane.items[0]
                 delivery.attempt += 1
-                delivery.started_at = clock()
+                delivery.started_at = now
                 try:
                     failure = await self.handling.run(delivery, self._context(delivery), task)
                 except BaseException:
                     self._left_open(lane, delivery)
                     raise
-                is_turn_over = self._ended(lane, delivery, failure) > turn_ends
-                if partition.enough_settled or is_turn_over:
+                now = clock()
+                is_turn_over = now > turn_ends
+                if self._ended(lane, delivery, failure, now) or is_turn_over:
                     waiting = partition.after_delivery()
                     if waiting is not None:
                         await waiting
+                        now = clock()
                 if slots.wanted:
                     break
                 if is_turn_over:
                     await asyncio.sleep(0)
-                    turn_ends = clock() + TURN
+                    now = clock()
+                    turn_ends = now + TURN
         except Exception as error:  # noqa: BLE001 - the task's outermost frame; the partition raises it
             self._partition.fail(error)
             if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
@@ -202,10 +212,8 @@ class LaneRunner:
             self.kick()
         self._partition.changed()
 
-    def _may_begin(self) -> bool:
-        now = self._services.clock()
-        if now < self._allowed_until:
-            return True
+    def _may_begin(self, now: float) -> bool:
+        """Ask anew, which holds for a turn."""
         if not self._partition.may_begin():
             return False
         breaker = self._services.breaker
@@ -228,17 +236,22 @@ class LaneRunner:
         self._probe = None
         self.kick()
 
-    def _ended(self, lane: TenantLane, delivery: Delivery, failure: Exception | Unread | None) -> float:
-        """A handler has ended; return when."""
-        now = self._services.clock()
-        self._services.handler_seconds.add(now - delivery.started_at)
+    def _ended(self, lane: TenantLane, delivery: Delivery, failure: Exception | Unread | None, now: float) -> bool:
+        """A handler has ended; whether the watermark should be stored because of how many have."""
+        services = self._services
+        services.handler_seconds.add(now - delivery.started_at)
         if self._given_up:
             self.lanes.put_back(lane)
         elif failure is not None and not delivery.acked:
-            self._failed(lane, delivery, failure)
+            self._failed(lane, delivery, failure, now)
         else:
-            self._succeeded(lane, delivery)
-        return now
+            services.breaker.succeeded()
+            if not delivery.route.manual or delivery.acked:
+                self.lanes.done(lane)
+                return self._handled(delivery)
+            self._unacked[delivery.offset] = lane, delivery
+            self.lanes.wait(lane)
+        return False
 
     def _context(self, delivery: Delivery) -> DeliveryContext:
         partition, services = self._partition, self._services
@@ -256,24 +269,15 @@ class LaneRunner:
             replay=services.replay,
         )
 
-    def _succeeded(self, lane: TenantLane, delivery: Delivery) -> None:
-        self._services.breaker.succeeded()
-        if delivery.route.manual and not delivery.acked:
-            self._unacked[delivery.offset] = lane, delivery
-            self.lanes.wait(lane)
-            return
-        self.lanes.done(lane)
-        self._handled(delivery)
-
-    def _handled(self, delivery: Delivery) -> None:
+    def _handled(self, delivery: Delivery) -> bool:
         if delivery.redriving is not None:
             delivery.redriving.end(None)
-            return
+            return False
         self._services.statistics.handled += 1
-        self._partition.settle(delivery.offset)
+        return self._partition.settle(delivery.offset)
 
-    def _failed(self, lane: TenantLane, delivery: Delivery, failure: Exception | Unread) -> None:
-        services, now = self._services, self._services.clock()
+    def _failed(self, lane: TenantLane, delivery: Delivery, failure: Exception | Unread, now: float) -> None:
+        services = self._services
         unread = isinstance(failure, Unread)
         error = failure.error if isinstance(failure, Unread) else failure
         if unread and self._is_passed_over(lane, delivery, error):

@@ -140,11 +140,6 @@ class PartitionConsumer:
         """That of the group when ownership was last looked at."""
         return self.tenure.generation
 
-    @property
-    def enough_settled(self) -> bool:
-        """Whether the watermark should be stored because of how many events are settled."""
-        return self.commits.enough_settled
-
     def may_begin(self) -> bool:
         """Whether a delivery may begin now."""
         waits = self.is_held or self.services.pauses.everything

@@ -60,8 +60,12 @@ class Watermark:
     def settle(self, offset: int) -> None:
         """End a delivery that was begun: its event was handled, filtered, or came before."""
         begun, ended = self._begun, self._ended
-        ended.add(offset)
-        while begun and begun[0] in ended:
+        if begun[0] != offset:
+            ended.add(offset)
+            return
+        self.settled = begun.popleft()
+        self.ahead_bytes -= self._sizes.popleft()
+        while ended and begun[0] in ended:
             self.settled = begun.popleft()
             self.ahead_bytes -= self._sizes.popleft()
             ended.remove(self.settled)

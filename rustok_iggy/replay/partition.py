@@ -32,7 +32,6 @@ class ReplayPartition:
     """
 
     generation = 0
-    enough_settled = False
     group_id = 0
 
     def __init__(self, crew: Owner, partition_id: int, next_offset: int) -> None:
@@ -58,10 +57,11 @@ class ReplayPartition:
     def may_begin(self) -> bool:
         return not self._crew.is_stopped
 
-    def settle(self, offset: int) -> None:
+    def settle(self, offset: int) -> bool:
         self._settle(offset)
         self._crew.waiting -= 1
         self._crew.changed.set()
+        return False
 
     def changed(self) -> None:
         self._crew.changed.set()

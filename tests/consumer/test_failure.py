@@ -133,6 +133,20 @@ def test_more_than_half_of_the_last_hundred_do() -> None:
     assert breaker.is_open
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 60)), max_size=12))
+def test_the_breaker_opens_when_more_than_half_of_the_last_hundred_failed(runs: list[tuple[bool, int]]) -> None:
+    breaker = CircuitBreaker()
+    outcomes = [failed for failed, times in runs for _ in range(times)]
+    for number, failed in enumerate(outcomes, start=1):
+        if failed:
+            breaker.failed("a", 0.0)
+        else:
+            breaker.succeeded()
+        assert breaker.is_open is (sum(outcomes[max(0, number - LAST_OUTCOMES) : number]) * 2 > LAST_OUTCOMES)
+        if breaker.is_open:
+            return
+
+
 def test_an_open_breaker_lets_one_probe_through_at_a_time() -> None:
     breaker = CircuitBreaker()
     failing(breaker, 10, 3)
