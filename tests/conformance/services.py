@@ -23,6 +23,7 @@ from rustok_iggy import (
     Retry,
 )
 from rustok_iggy.consumer.failure import FailurePolicy
+from rustok_iggy.partitioning import partition_for
 from rustok_iggy_connector import IggyConnector
 from tests.conformance.backends import Backend, unique
 from tests.consumer.hosts import Counted, catalog
@@ -188,6 +189,11 @@ async def publish(transport: IggyTransport, tenants: Sequence[UUID], numbers: ra
 
 def some_tenants(count: int) -> list[UUID]:
     return [uuid4() for _ in range(count)]
+
+
+def tenant_of(partition: int) -> UUID:
+    """One whose events stand in this partition."""
+    return next(each for each in iter(uuid4, None) if partition_for(each, PARTITIONS) == partition)
 
 
 async def until(condition: Callable[[], bool], *, within: float = PATIENCE) -> None:

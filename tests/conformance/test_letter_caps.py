@@ -1,15 +1,13 @@
 """More letters than a tenant may have, more tenants than may be parked: who waits, who says so, what frees them."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from rustok_iggy import EVERYTHING, IggyTransport, LetterSelection, RequestState
 from rustok_iggy.consumer import letters
-from rustok_iggy.partitioning import partition_for
 from tests.conformance.services import (
     GROUP,
-    PARTITIONS,
     PATIENCE,
     Book,
     Handler,
@@ -19,6 +17,7 @@ from tests.conformance.services import (
     place,
     publish,
     reasons,
+    tenant_of,
     until,
     until_caught_up,
     until_letters,
@@ -36,10 +35,6 @@ def _small_caps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real ones are 10 000 letters and 1 000 tenants: minutes of a test's time."""
     monkeypatch.setattr(letters, "MAX_PARKED_LETTERS", MAX_LETTERS)
     monkeypatch.setattr(letters, "MAX_PARKED_TENANTS", MAX_TENANTS)
-
-
-def tenant_of(partition: int) -> UUID:
-    return next(each for each in iter(uuid4, None) if partition_for(each, PARTITIONS) == partition)
 
 
 class Ill:
