@@ -79,8 +79,10 @@ def ask(host: str, port: int, path: str, *, timeout: float) -> Verdict:
         raw = _exchange(host, port, path, ends_at=time.monotonic() + timeout)
     except TimeoutError:
         return Verdict(code=UNREACHABLE, why=f"{host}:{port} did not answer within {timeout:g} s")
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+    except UnicodeError:
+        return Verdict(code=UNREACHABLE, why=f"{host} is no name of a host, or {path} no path: write them in ASCII")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         return Verdict(code=UNREACHABLE, why=f"{host}:{port} cannot be asked: {reason}. Does serve_health() run?")
     return judge(raw, path=path, where=f"{host}:{port}")
 

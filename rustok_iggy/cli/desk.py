@@ -114,6 +114,8 @@ class Desk:
         """
         if self._path is not None and not self._path.is_file():
             raise CommandError(f"there is no configuration file {self._path}", code=ExitCode.NOT_FOUND)
+        if self._profile is not None and self._path is None:
+            raise CommandError("--profile lies over a file: name it with --config", code=ExitCode.USAGE)
         places = {**self._places}
         for name, value in over.items():
             below = places.get(name)

@@ -96,15 +96,15 @@ async def list_letters(
     group: OfGroup = None,
     limit: Annotated[int, typer.Option(min=1, help="Letters at most.")] = PAGE_LETTERS,
     after: Annotated[
-        str | None, typer.Option(metavar="LETTER", help="Go on behind this letter, as the last page said.")
+        LetterKey | None,
+        typer.Option(parser=letter_key, metavar="LETTER", help="Go on behind this letter, as the last page said."),
     ] = None,
 ) -> None:
     """Show open dead letters, each tenant's in order."""
-    begin = None if after is None else letter_key(after)
     async with open_session(desk) as session:
         with desk.progress("reading the journal") as report:
             page = await session.dead_letters.list(
-                group=group, selection=selected, limit=limit, after=begin, progress=_reading(report)
+                group=group, selection=selected, limit=limit, after=after, progress=_reading(report)
             )
     following = None if page.next is None else _place(page.next)
     data = {"letters": [letter_data(each) for each in page.letters], "next": following}

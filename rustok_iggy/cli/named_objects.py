@@ -40,10 +40,15 @@ def _load(name: str) -> Any:
         sys.path.insert(0, here)  # a program of its own does not look where it was started, as `python -m` does
     try:
         found: Any = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
     except ModuleNotFoundError as error:
         raise _wrong(f"{name}: there is no module {error.name} to be found from {here}") from None
+    except Exception as error:  # of the host's own code, at its import: not a defect of this program
+        raise _wrong(
+            f"{name}: importing {module} raised {type(error).__name__}; python -c 'import {module}' shows all of it"
+        ) from error
+    try:
+        for part in path.split("."):
+            found = getattr(found, part)
     except AttributeError:
         raise _wrong(f"{name}: the module has no {path}") from None
     return found

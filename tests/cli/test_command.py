@@ -22,6 +22,8 @@ from rustok_iggy.cli.program import app
         (("groups", "list", "--address", "nonsense"), 7, "is not host:port"),
         (("groups", "list", "--catalog", "nonsense"), 7, "is not module:name"),
         (("groups", "list", "--address", "a:1", "--data-dir", "d"), 2, "not both"),
+        (("groups", "list", "--profile", "production"), 2, "name it with --config"),
+        (("dlq", "list", "--after", "nonsense"), 2, "is not GROUP/TOPIC/PARTITION/OFFSET"),
         (("groups", "no-such-command"), 2, "No such command"),
     ],
 )

@@ -1,5 +1,6 @@
 """Catalogues and handlers of the host, by name."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,18 @@ def test_a_handler_is_called() -> None:
     assert load_handler("tests.consumer.hosts:counted") is not None
     with pytest.raises(CommandError, match="not a handler"):
         load_handler("tests.consumer.hosts:TENANT")
+
+
+@pytest.mark.parametrize("text", ["raise AttributeError('x')", "def (", "import os; os.environ['NOT_SET']"])
+def test_a_module_that_cannot_be_imported_is_no_defect_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "broken_module_of_this_test.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    with pytest.raises(CommandError, match=r"importing broken_module_of_this_test raised \w+; python -c") as caught:
+        load_handler("broken_module_of_this_test:handle")
+    assert caught.value.code is ExitCode.CONFIGURATION
 
 
 def test_modules_are_looked_for_where_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

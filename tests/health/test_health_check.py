@@ -112,6 +112,12 @@ def test_nobody_there_is_told_in_one_line_or_as_json(capsys: pytest.CaptureFixtu
     )
 
 
+@pytest.mark.parametrize("wrong", [("--host", "ä.example"), ("--path", "/ä")])
+def test_what_cannot_be_sent_is_told(wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert health(["--port", "1", *wrong]) == 5
+    assert "write them in ASCII" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments", [("--port", "0"), ("--port", "x"), ("--timeout", "0"), ("--nothing",)])
 def test_a_wrong_option_is_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
