@@ -91,10 +91,24 @@ def check_for(annotation: Any) -> Check:
     """Return the check for a type as a field is annotated with it."""
     if annotation in _SIMPLE_CHECKS:
         return _SIMPLE_CHECKS[annotation]
+    span = integer_range(annotation)
+    if span is not None:
+        return _check_integer(*span)
+    inner = without_none(annotation)
+    return _check_by_decoding(annotation) if inner is annotation else optional(check_for(inner))
+
+
+def integer_range(annotation: Any) -> tuple[int, int] | None:
+    """Smallest and largest value of an integer of a width; None for any other type."""
     for extra in getattr(annotation, "__metadata__", ()):
         if isinstance(extra, msgspec.Meta) and extra.extra and WIDTH in extra.extra:
-            return _check_integer(*RANGES[extra.extra[WIDTH]])
+            return RANGES[extra.extra[WIDTH]]
+    return None
+
+
+def without_none(annotation: Any) -> Any:
+    """The type of a field that may also be None; any other type as it is."""
     members = get_args(annotation)
     if get_origin(annotation) in (Union, types.UnionType) and len(members) == 2 and type(None) in members:
-        return optional(check_for(next(member for member in members if member is not type(None))))
-    return _check_by_decoding(annotation)
+        return next(member for member in members if member is not type(None))
+    return annotation

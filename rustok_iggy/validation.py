@@ -6,14 +6,15 @@ host's event states its own in a `validate` method (ValidateEvent).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import astuple, fields
 
 from rustok_iggy.catalog import declared
 from rustok_iggy.checks import Check, check_for, check_id, check_moment, check_text, optional
@@ -21,6 +22,7 @@ from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import UnknownEventTypeError, ValidationError
 from rustok_iggy.events import RUSTOK
 from rustok_iggy.integers import RANGES, U16, U32
+from rustok_iggy.quick_checks import quick_test
 from rustok_iggy.rustok_rules import FIELD_RULES, RELATIONS, TYPE_RULES
 
 CACHED_CLASSES = 4096
@@ -80,16 +82,12 @@ def validate_event(event: Struct) -> None:
 
 def event_problems(event: Struct) -> list[str]:
     """Return every problem of an event, each as `field: what is wrong`."""
-    event_class = type(event)
-    problems = _failures(event, _checks(event_class))
-    if problems:
-        return problems  # what relates the fields relies on each being right
-    event_type = _RUSTOK_TYPES.get(event_class)
-    if event_type is not None:
-        relation = RELATIONS.get(event_type)
-        return [] if relation is None or relation[0](event) else [relation[1]]
-    validate = getattr(event, "validate", None)
-    return [] if validate is None else list(validate())
+    rules = _rules(type(event))
+    if not rules.quick_test(*astuple(event)):
+        problems = _failures(event, rules.checks)
+        if problems:
+            return problems  # what relates the fields relies on each being right
+    return [] if rules.relate is None else rules.relate(event)
 
 
 def _is_sound(envelope: EventEnvelope) -> bool:
@@ -133,15 +131,32 @@ def _declaration_problems(envelope: EventEnvelope) -> list[str]:
     return problems
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EventRules:
+    """What is checked of the events of one class: field by field, and then what relates them."""
+
+    quick_test: Callable[..., bool]
+    checks: tuple[tuple[str, Check], ...]
+    relate: Callable[[Any], list[str]] | None
+
+
 @lru_cache(maxsize=CACHED_CLASSES)
-def _checks(event_class: type[Struct]) -> tuple[tuple[str, Check], ...]:
+def _rules(event_class: type[Struct]) -> _EventRules:
     event_type = _RUSTOK_TYPES.get(event_class)
-    return tuple((field.name, _check(event_type, field.name, field.type)) for field in fields(event_class))
+    rules = {field.name: (field.type, _rule(event_type, field.name)) for field in fields(event_class)}
+    return _EventRules(
+        quick_test=quick_test(rules.values()),
+        checks=tuple((name, _check(annotation, rule)) for name, (annotation, rule) in rules.items()),
+        relate=_relate(event_type, event_class),
+    )
 
 
-def _check(event_type: str | None, field: str, annotation: Any) -> Check:
+def _rule(event_type: str | None, field: str) -> Check | None:
+    return None if event_type is None else TYPE_RULES.get((event_type, field), FIELD_RULES.get(field))
+
+
+def _check(annotation: Any, rule: Check | None) -> Check:
     type_check = check_for(annotation)
-    rule = None if event_type is None else TYPE_RULES.get((event_type, field), FIELD_RULES.get(field))
     if rule is None:
         return type_check
 
@@ -150,3 +165,12 @@ def _check(event_type: str | None, field: str, annotation: Any) -> Check:
         return rule(value) if problem is None and value is not None else problem
 
     return check
+
+
+def _relate(event_type: str | None, event_class: type[Struct]) -> Callable[[Any], list[str]] | None:
+    if event_type is None:
+        return (lambda event: list(event.validate())) if hasattr(event_class, "validate") else None
+    if event_type not in RELATIONS:
+        return None
+    holds, problem = RELATIONS[event_type]
+    return lambda event: [] if holds(event) else [problem]
