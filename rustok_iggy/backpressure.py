@@ -64,6 +64,11 @@ class BackpressureController:
         problems = list(self.config.problems("backpressure"))
         if problems:
             raise ConfigError(problems)
+        depth, size = self.config.max_queue_depth, self.config.max_queue_bytes
+        self._warning_depth = _least(self.config.warning_threshold, depth)
+        self._warning_bytes = _least(self.config.warning_threshold, size)
+        self._critical_depth = _least(self.config.critical_threshold, depth)
+        self._critical_bytes = _least(self.config.critical_threshold, size)
         self.depth = 0
         self.queued_bytes = 0
         self.accepted = 0
@@ -78,10 +83,10 @@ class BackpressureController:
     @property
     def state(self) -> BackpressureState:
         """Normal, Warning or Critical."""
-        fill = self.fill
-        if fill >= self.config.critical_threshold:
+        if self.depth >= self._critical_depth or self.queued_bytes >= self._critical_bytes:
             return BackpressureState.CRITICAL
-        return BackpressureState.WARNING if fill >= self.config.warning_threshold else BackpressureState.NORMAL
+        is_warning = self.depth >= self._warning_depth or self.queued_bytes >= self._warning_bytes
+        return BackpressureState.WARNING if is_warning else BackpressureState.NORMAL
 
     def fits(self, size: int, *, count: int = 1) -> bool:
         """Whether `count` events of `size` bytes together may be taken now: all of them, or none.
@@ -91,7 +96,8 @@ class BackpressureController:
         if self.depth == 0 and count == 1:
             return True
         return (
-            self.fill < self.config.critical_threshold
+            self.depth < self._critical_depth
+            and self.queued_bytes < self._critical_bytes
             and self.depth + count <= self.config.max_queue_depth
             and self.queued_bytes + size <= self.config.max_queue_bytes
         )
@@ -104,12 +110,16 @@ class BackpressureController:
         if not self.fits(size, count=count):
             self.rejected += count
             return False
+        self.take(size, count=count)
+        return True
+
+    def take(self, size: int, *, count: int = 1) -> None:
+        """Take places that are known to be there."""
         self.depth += count
         self.queued_bytes += size
         self.accepted += count
-        if self.fill >= self.config.warning_threshold:
+        if self.depth >= self._warning_depth or self.queued_bytes >= self._warning_bytes:
             self.warnings += count
-        return True
 
     def release(self, size: int, *, count: int = 1) -> None:
         """Give back the places of `count` events of `size` bytes together."""
@@ -117,3 +127,11 @@ class BackpressureController:
         assert size <= self.queued_bytes, "more bytes released than taken"
         self.depth -= count
         self.queued_bytes -= size
+
+
+def _least(share: float, whole: int) -> int:
+    """The least number that is at least this share of the whole, by the division that `fill` makes too."""
+    number = max(int(share * whole) - 1, 0)
+    while number / whole < share:
+        number += 1
+    return number

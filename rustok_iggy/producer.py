@@ -98,15 +98,13 @@ class Producer:
         self.require_open()
         lane = self._lanes.get((topic, partition_id)) or self._open_lane(topic, partition_id)
         submission = self._submission((message,), (tenant_id,))
-        entrant = self._entrant(((lane, submission),))
-        if not self._admission.enter(entrant):
-            await self._wait_for_room(entrant)
+        if not self._admission.enter_at_once(submission.size, count=1):
+            await self._enter(((lane, submission),))
         elif lane.is_idle:
             await self._send_alone(lane, submission)
         else:
-            self._queue(entrant)
-        if submission.unsettled:
-            await submission.settled
+            lane.add(submission)
+        await submission.wait()
         if submission.failures:
             raise submission.failures[0].error
         return submission.confirmed[0][1]
@@ -125,15 +123,14 @@ class Producer:
             )
             for part in parts
         ]
-        if pending:
-            entrant = self._entrant(pending)
-            if self._admission.enter(entrant):
-                self._queue(entrant)
-            else:
-                await self._wait_for_room(entrant)
+        count = sum([len(submission.messages) for _, submission in pending])
+        if not count or self._admission.enter_at_once(sum([each.size for _, each in pending]), count=count):
+            for lane, submission in pending:
+                lane.add(submission)
+        else:
+            await self._enter(pending)
         for _, submission in pending:
-            if submission.unsettled:
-                await submission.settled
+            await submission.wait()
         return [submission for _, submission in pending]
 
     def require_open(self) -> None:
@@ -141,7 +138,8 @@ class Producer:
         if self._closed:
             raise TransportClosedError("the transport is closed; nothing was sent")
 
-    def _entrant(self, parts: Sequence[tuple[Lane, PendingSubmission]]) -> Entrant[Call]:
+    async def _enter(self, parts: Sequence[tuple[Lane, PendingSubmission]]) -> None:
+        """Queue what one call publishes when there is room for it."""
         submissions = [submission for _, submission in parts]
         entrant = Entrant(
             Call(parts),
@@ -150,12 +148,10 @@ class Producer:
         )
         for submission in submissions:
             submission.call = entrant
-        return entrant
-
-    def _queue(self, entrant: Entrant[Call]) -> None:
-        for lane, submission in entrant.call.parts:
-            lane.queue.add(submission)
-            lane.wake()
+        if self._admission.enter(entrant):
+            self._let_in([entrant])
+        else:
+            await self._wait_for_room(entrant)
 
     async def _wait_for_room(self, entrant: Entrant[Call]) -> None:
         call = entrant.call
@@ -177,8 +173,7 @@ class Producer:
             for entrant in entrants:
                 for lane, submission in entrant.call.parts:
                     if submission.pending:
-                        lane.queue.add(submission)
-                        lane.wake()
+                        lane.add(submission)
                     else:
                         following += self._admission.give_back(submission.size, count=len(submission.messages))
                 entrant.call.end_waiting()
@@ -237,7 +232,7 @@ class Producer:
 
     def _submission(self, messages: Sequence[OutgoingMessage], tenants: Sequence[UUID]) -> PendingSubmission:
         deadline = self._loop.time() + self._timeout
-        return PendingSubmission(messages, tenants, deadline=deadline, settled=self._loop.create_future())
+        return PendingSubmission(messages, tenants, deadline=deadline)
 
     async def _send_alone(self, lane: Lane, submission: PendingSubmission) -> None:
         """Send from the caller's own task, when nothing of the partition waits: it saves two turns of the loop.
@@ -246,17 +241,16 @@ class Producer:
         """
         batch = lane.in_flight = Batch(submission.messages, [(submission, range(1))], submission.size)
         submission.pending = ()
-        attempt = PublishAttempt()
-        attempt.begin()
         try:
             async with asyncio.timeout_at(submission.deadline):
                 confirmation = await self._connector.publish_batch(self._request(lane, batch))
         except (ConnectorError, TimeoutError, asyncio.CancelledError) as error:
+            attempt = lane.unfinished = PublishAttempt()
+            attempt.begin()
             if isinstance(error, ConnectorError):
                 attempt.failed(error)
             else:
                 attempt.unknown = True
-            lane.unfinished = attempt
             lane.wake()
             if isinstance(error, asyncio.CancelledError):
                 raise
@@ -374,6 +368,7 @@ class Producer:
 
     def _settle(self, submissions: Iterable[Submission]) -> None:
         counted, began_before = self._counted, self._timeout + self._loop.time()
+        events = size = 0
         for submission in submissions:
             assert isinstance(submission, PendingSubmission), "only pending submissions are queued"
             if not submission.failures:  # each was given `timeout` seconds when it began
@@ -382,15 +377,15 @@ class Producer:
             for failure in submission.failures.values():
                 name = failure.status.value
                 setattr(counted, name, getattr(counted, name) + 1)
-            if not submission.settled.done():  # its caller may have been cancelled
-                submission.settled.set_result(None)
+            submission.wake()
             entrant = submission.call
-            assert entrant is not None, "what was never to enter is settled"
-            if entrant.entered:
-                self._let_in(self._admission.give_back(submission.size, count=len(submission.messages)))
+            if entrant is None or entrant.entered:
+                events += len(submission.messages)
+                size += submission.size
             elif not any(other.unsettled for _, other in entrant.call.parts):
                 self._let_in(self._admission.withdraw(entrant))
                 entrant.call.end_waiting()
+        self._let_in(self._admission.give_back(size, count=events))
 
 
 class _GaveUp(Exception):  # noqa: N818 - a signal between two methods of this file

@@ -48,14 +48,21 @@ class Admission(Generic[T]):
         """Calls that wait, in order."""
         return tuple(self._waiting)
 
+    def enter_at_once(self, size: int, *, count: int) -> bool:
+        """Take the places of a call if nobody waits and they are there."""
+        if self._waiting or not self.controller.fits(size, count=count):
+            return False
+        self.controller.take(size, count=count)
+        return True
+
     def enter(self, entrant: Entrant[T]) -> bool:
         """Take the places of a call; False: it waits, and will be among those that give_back() lets in.
 
         Raises BackpressureError when it has to be refused, ValidationError when even an empty queue is too small.
         """
         controller = self.controller
-        if not self._waiting and controller.fits(entrant.size, count=entrant.count):
-            self._admit(entrant)
+        if self.enter_at_once(entrant.size, count=entrant.count):
+            entrant.entered = True
             return True
         self._require_possible(entrant)
         if controller.config.policy is BackpressurePolicy.REJECT or not self._may_wait(entrant):
@@ -84,7 +91,8 @@ class Admission(Generic[T]):
             if not self.controller.fits(first.size, count=first.count):
                 break
             self._stop_waiting(first)
-            self._admit(first)
+            self.controller.take(first.size, count=first.count)
+            first.entered = True
             admitted.append(first)
         return admitted
 
@@ -116,11 +124,6 @@ class Admission(Generic[T]):
             self._waiting_events + entrant.count <= config.max_queue_depth
             and self._waiting_bytes + entrant.size <= config.max_queue_bytes
         )
-
-    def _admit(self, entrant: Entrant[T]) -> None:
-        taken = self.controller.try_take(entrant.size, count=entrant.count)
-        assert taken, "admitted what does not fit"
-        entrant.entered = True
 
     def _stop_waiting(self, entrant: Entrant[T]) -> None:
         del self._waiting[entrant]

@@ -17,26 +17,29 @@ from rustok_iggy_connector import OutgoingMessage
 
 
 class PendingSubmission(Submission):
-    """A submission someone waits for; `settled` gets no value, the outcome is in the submission."""
+    """A submission someone waits for.
+
+    `call` is the call it belongs to when that had to ask for places and wait; None: it has them since it began.
+    `settled` is there once somebody waits; it gets no value, the outcome is in the submission.
+    """
 
     __slots__ = ("call", "settled")
 
-    def __init__(
-        self,
-        messages: Sequence[OutgoingMessage],
-        tenants: Sequence[UUID],
-        *,
-        deadline: float,
-        settled: asyncio.Future[None],
-    ) -> None:
+    def __init__(self, messages: Sequence[OutgoingMessage], tenants: Sequence[UUID], *, deadline: float) -> None:
         super().__init__(messages, tenants, deadline=deadline)
-        self.settled = settled
+        self.settled: asyncio.Future[None] | None = None
         self.call: Entrant[Call] | None = None
-        """The call it belongs to, from the moment that one asked for places."""
 
-    @property
-    def has_places(self) -> bool:
-        return self.call is not None and self.call.entered
+    async def wait(self) -> None:
+        """Return when it is settled. For one waiter; its cancellation changes nothing."""
+        if self.unsettled:
+            self.settled = asyncio.get_running_loop().create_future()
+            await self.settled
+
+    def wake(self) -> None:
+        """It is settled."""
+        if self.settled is not None and not self.settled.done():  # done: its caller was cancelled
+            self.settled.set_result(None)
 
 
 class Lane:
@@ -64,6 +67,11 @@ class Lane:
     def is_idle(self) -> bool:
         """Nothing is queued or under way, and the worker waits: it is not about to take what is queued next."""
         return self.wakeup is not None and self.in_flight is None and not self.queue
+
+    def add(self, submission: PendingSubmission) -> None:
+        """Queue it behind earlier ones."""
+        self.queue.add(submission)
+        self.wake()
 
     def wake(self) -> None:
         wakeup, self.wakeup = self.wakeup, None

@@ -42,6 +42,16 @@ def test_states_follow_the_bytes() -> None:
     assert queue.state is BackpressureState.WARNING
 
 
+@pytest.mark.parametrize("share", [0.001, 0.07, 0.29, 0.57, 0.7, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize("whole", [1, 7, 100, 10_000])
+def test_a_threshold_is_met_by_the_first_count_that_is_its_share(share: float, whole: int) -> None:
+    queue = controller(max_queue_depth=whole, warning_threshold=share, critical_threshold=1.0)
+    while queue.state is BackpressureState.NORMAL:
+        assert queue.fill < share
+        assert queue.try_take(1)
+    assert queue.fill >= share
+
+
 def test_an_event_above_the_byte_bound_passes_alone() -> None:
     queue = controller(max_queue_bytes=10)
     assert queue.try_take(11)
