@@ -53,7 +53,8 @@ async def bench(
         async with _deleted_at_the_end(at.connector, stream):
             benchmark = QuickBenchmark(lambda: _transport(config), seconds=seconds, rate=rate)
             for number, name in enumerate(benchmark.rows):
-                with desk.progress(f"{number + 1} of {len(benchmark.rows)}: {name}"):
+                with desk.progress(name) as report:
+                    report(number, len(benchmark.rows))
                     measured.append(await benchmark.measure(name))
     desk.show({**about, "rows": measured}, facts(about), _table(measured))
 

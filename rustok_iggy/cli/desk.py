@@ -23,6 +23,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -173,7 +174,7 @@ class Desk:
         if self.as_json or not self._remarks.is_terminal:
             yield _unseen
             return
-        count = DownloadColumn(binary_units=True) if is_size else MofNCompleteColumn()
+        count = DownloadColumn(binary_units=True) if is_size else _Count()
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), count)
         with Progress(*columns, TimeRemainingColumn(), console=self._remarks, transient=True) as bar:
             task = bar.add_task(what, total=None)
@@ -190,6 +191,13 @@ class Desk:
     def _write(self, data: bytes) -> None:
         sys.stdout.write(data.decode() + "\n")
         sys.stdout.flush()
+
+
+class _Count(MofNCompleteColumn):
+    """How many of how many; nothing where nothing is counted."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total is not None or task.completed else Text()
 
 
 def show_log(level: int) -> None:
