@@ -62,7 +62,9 @@ def canary_options(
         bool, typer.Option("--canary-partition", help="First run the letters of one partition.")
     ] = False,
 ) -> Canary:
-    """Return what runs first."""
+    """Return what runs first. Raises CommandError."""
+    if canary is not None and canary_partition:
+        raise CommandError("begin with --canary or with --canary-partition, not with both", code=ExitCode.USAGE)
     return Canary(letters=canary, one_partition=canary_partition)
 
 

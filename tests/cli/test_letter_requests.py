@@ -72,6 +72,12 @@ def test_after_a_bad_canary_nothing_more_is_asked_for(lettered: CommandLine) -> 
     assert len(worker.requests) == 1
 
 
+def test_there_is_one_canary(lettered: CommandLine) -> None:
+    result = lettered.run(*REDRIVE, "--all", "--yes", "--canary", 2, "--canary-partition")
+    assert (result.code, "not with both" in result.err) == (2, True), result
+    assert lettered.run("dlq", "stats", "--json").json["open_requests"] == []
+
+
 def test_letters_that_fail_again_are_an_exit_code(lettered: CommandLine) -> None:
     assert run_with(lettered, Worker(3), *REDRIVE, "--all", "--yes").code == 1
 
