@@ -50,7 +50,7 @@ async def measure(options: argparse.Namespace) -> list[EngineReport]:
 
 def main() -> None:
     options = arguments()
-    logging.getLogger("rustok_iggy").setLevel(logging.ERROR)  # the letter of a parked tenant is no news here
+    logging.getLogger("rustok_iggy").setLevel(logging.CRITICAL)  # the letter of a parked tenant is no news here
     content = values(asyncio.run(measure(options)))
     options.output.mkdir(parents=True, exist_ok=True)
     files = {
