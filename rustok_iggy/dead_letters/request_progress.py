@@ -22,7 +22,7 @@ class RequestState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestProgress:
-    """How far a request is: letters by how they ended, and how many of those meant are left.
+    """How far a request is: letters by how they ended, and how many of those meant are open and were not tried.
 
     A letter that failed again is open still. `waiting_for` are the source partitions without an owner. `aborted`: too
     many failed again somewhere.
@@ -48,10 +48,10 @@ class RequestProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceProgress:
-    """How far a request is in one source partition: `planned` letters, `end` once its owner has ended it there."""
+    """How far a request is in one source partition: `left` letters, `end` once its owner has ended it there."""
 
     source: Source
-    planned: int
+    left: int
     progress: Progress
     end: RequestEnd | None
     has_owner: bool
@@ -72,7 +72,7 @@ def progress_of(request_id: UUID, sources: Iterable[SourceProgress]) -> RequestP
         handled=sum(count.handled for count in counts),
         failed=sum(count.failed for count in counts),
         discarded=sum(count.discarded for count in counts),
-        left=sum(_left(each) for each in sources),
+        left=sum(each.left for each in sources),
         aborted=any(each.end is not None and each.end.aborted for each in sources),
         waiting_for=tuple(
             f"topic {each.source.topic}, partition {each.source.partition} waits for a member of group"
@@ -80,8 +80,3 @@ def progress_of(request_id: UUID, sources: Iterable[SourceProgress]) -> RequestP
             for each in ownerless
         ),
     )
-
-
-def _left(source: SourceProgress) -> int:
-    count = source.end or source.progress
-    return max(0, source.planned - count.handled - count.failed - count.discarded)

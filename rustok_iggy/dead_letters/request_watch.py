@@ -46,9 +46,9 @@ class RequestWatch:
         self._clock = clock
         self._sleep = sleep
         self._retry = RetryPolicy()
-        self._planned = dict.fromkeys(request.sources, 0)
+        self._planned: dict[Source, list[int]] = {source: [] for source in request.sources}
         for lane in request.lanes:
-            self._planned[lane.source] += len(lane.letters)
+            self._planned[lane.source] += [letter.key.offset for letter in lane.letters]
         self._journals: dict[int, PartitionJournal] = {}
         self._ends: dict[Source, RequestEnd] = {}
         self._owned: frozenset[Source] = frozenset()
@@ -126,18 +126,25 @@ class RequestWatch:
         claim = None if journal is None else journal.claim
         return SourceProgress(
             source=source,
-            planned=self._planned[source],
+            left=self._left(source, journal),
             progress=Progress() if journal is None else journal.progress(self._request.id),
             end=self._ends.get(source),
             # Alive by both: a process that died leaves its claim, one that is no member of this kind claims nothing.
             has_owner=claim is not None and not claim.is_released and source in self._owned,
         )
 
+    def _left(self, source: Source, journal: Journal | None) -> int:
+        planned = self._planned[source]
+        if journal is None:
+            return len(planned)
+        letters = [journal.letter(offset) for offset in planned]
+        return sum(each is not None and each.is_open and each.settled_in != self._request.id for each in letters)
+
     def _journal(self, source: Source) -> Journal | None:
         partition = self._journals.get(self._survey.partition_of(source))
         return None if partition is None else partition.journal(source)
 
 
-def _in_order(sources: Mapping[Source, int]) -> list[Source]:
+def _in_order(sources: Mapping[Source, object]) -> list[Source]:
     """In order of topic and partition."""
     return sorted(sources, key=lambda source: (source.topic, source.partition))

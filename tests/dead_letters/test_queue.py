@@ -510,9 +510,11 @@ async def test_waiting_needs_every_source_that_has_letters_and_no_other() -> Non
         request = await host.manager.redrive(EVERYTHING, group="billing", by="ada")
         seen: list[RequestProgress] = []
         waiting = await ended(host, request, seen)
+        await owners[0].settle(1, Outcome.HANDLED, request.id)
         await owners[0].end(request.id, handled=1)
         await until(lambda: seen[-1].handled == 1)
         assert not waiting.done()
+        await owners[1].settle(1, Outcome.HANDLED, request.id)
         await owners[1].end(request.id, handled=1, aborted=True)
         done = await waiting
         assert (done.state, done.handled, done.left, done.aborted) == (RequestState.DONE, 2, 0, True)
@@ -549,6 +551,7 @@ async def test_a_request_that_was_ended_before_the_wait_is_done() -> None:
         owner = await host.owner(0)
         await owner.letter(1)
         request = await host.manager.redrive(EVERYTHING, group="billing", by="ada")
+        await owner.settle(1, Outcome.HANDLED, request.id)
         await owner.end(request.id, handled=1)
         done = await host.manager.wait(request, timeout=5)
         assert (done.state, done.handled, done.left) == (RequestState.DONE, 1, 0)

@@ -12,7 +12,7 @@ from tests.dead_letters.journal_records import ELSEWHERE, SOURCE, epoch, request
 def source(name: str, *, ended: bool, owned: bool) -> SourceProgress:
     return SourceProgress(
         source=SOURCE if name == "here" else ELSEWHERE,
-        planned=3,
+        left=2,
         progress=Progress(handled=1),
         end=request_end(epoch(1)) if ended else None,
         has_owner=owned,
