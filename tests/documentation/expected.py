@@ -14,7 +14,7 @@ FINGERPRINT = r"\b[0-9a-f]{16}\b"
 # What stands on the page → what it stands for.
 VARYING = {
     r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z?": r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z?",
-    r"\b\d+(?:\.\d+)? ?m?s\b": r"\d+(?:\.\d+)? ?m?s",
+    r"\b\d+(?:\.\d+)? ?m?s\b": r"\d+(?:\.\d+)? ?(?:m?s|min(?: \d+ s)?)",
     r" *…": r".*",
 }
 _NAMED = re.compile(rf"{UUID}|{FINGERPRINT}")

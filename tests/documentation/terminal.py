@@ -13,7 +13,7 @@ from tests.architecture.source_tree import ROOT
 from tests.documentation.expected import Names
 from tests.documentation.pages import Block
 
-WITHIN = 40.0
+WITHIN = 100.0
 """Seconds for a command to end, and for a line of a running program to appear: only a failure takes so long."""
 PROGRAMS = {
     "python": "",

@@ -17,6 +17,7 @@ HERE, THERE = "0f8fad5b-d9cb-469f-a165-70867728950e", "7c9e6679-7425-40de-944b-e
         ("kind cfaf72115a6d4294\n", "kind 0123456789abcdef\n"),
         ("at 2026-11-21 16:01:38.569 UTC\n", "at 2027-01-02 03:04:05.678 UTC\n"),
         ("8 s old, 1 passed in 0.64s\n", "11 s old, 1 passed in 12.01s\n"),
+        ("8 s old\n", "1 min 5 s old\n"),
         ("error=KeyError …\n", "error=KeyError again_in=0.2\n"),
         ("a\n…\nb\n", "a\n1\n2\nb\n"),
         ("a\n…\nb\n", "a\nb\n"),
@@ -34,7 +35,7 @@ def test_what_is_meant_by_the_page_is_taken(page: str, printed: str) -> None:
         ("a\n", "a\nb\n"),
         ("a\nb\n", "a\n"),
         (f"{ADA} and {ADA}\n", f"{HERE} and {THERE}\n"),
-        ("8 s old\n", "8 m old\n"),
+        ("8 s old\n", "8 B old\n"),
         ("a\n…\nb\n", "a\nc\n"),
     ],
 )

@@ -23,7 +23,7 @@ TO_RUN = [
 ]
 
 
-@pytest.mark.timeout(180)  # the tutorial starts a dozen programs, one after another
+@pytest.mark.timeout(300)  # the tutorial starts a dozen programs, one after another
 @pytest.mark.parametrize("page", TO_RUN)
 async def test_the_page_does_what_it_says(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
