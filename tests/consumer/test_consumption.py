@@ -26,7 +26,7 @@ from rustok_iggy_connector import (
     OutgoingMessage,
     PublishBatch,
 )
-from tests.consumer.hosts import TENANT, Ignored, Recorder, counted, tenants, transport, until
+from tests.consumer.hosts import TENANT, Ignored, Recorder, counted, tenants, transport, until, until_lag
 
 pytestmark = pytest.mark.anyio
 
@@ -501,3 +501,23 @@ async def test_a_cut_connection_is_mended_and_nothing_is_lost() -> None:
             await until(lambda: host.health().is_healthy)
     for tenant in owners:
         assert list(dict.fromkeys(handler.per_tenant()[tenant])) == list(range(40))
+
+
+async def test_after_a_handler_that_blocked_the_loop_nothing_begins_before_the_server_was_asked() -> None:
+    known: list[bool] = []
+
+    def block_in_the_first(envelope: EventEnvelope) -> None:
+        assert host._consumption is not None
+        known.append(host._consumption.members[0].may_begin())
+        if envelope.event.number == 0:  # type: ignore[attr-defined]
+            time.sleep(0.3)  # six heartbeats, in which others may have got the partition
+
+    handler = Recorder(block_in_the_first)
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g")(handler)
+        await host.publish_batch([counted(number) for number in range(5)])
+        async with host.consuming():
+            await until(lambda: len(handler.seen) == 5)
+            await until_lag(host, 0)
+    assert handler.numbers == list(range(5))
+    assert known == [True] * 5
