@@ -136,7 +136,7 @@ def _class(kind: type) -> Iterator[str]:
     else:
         yield from _members(kind) if issubclass(kind, enum.Enum) else _fields(kind)
     for name, member in _methods(kind):
-        yield from (f"#### {kind.__name__}.{name}", "")
+        yield from (f"#### {name}", "")
         if isinstance(member, property):
             yield from (f"`{name}: {inspect.get_annotations(member.fget)['return']}`", "")  # type: ignore[arg-type]
             yield from _prose(docstring(member))

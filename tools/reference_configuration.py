@@ -17,7 +17,7 @@ from tools.source_docs import docstring, fields_of
 
 # How a name ends, and the unit that this means everywhere.
 UNITS = {
-    **dict.fromkeys(("_timeout", "_interval", "_delay", "_after"), "s"),
+    **dict.fromkeys(("_timeout", "_interval", "_delay", "_after"), "seconds"),
     "_bytes": "bytes",
     "_days": "days",
     "_gb": "GiB",
@@ -77,7 +77,7 @@ def _part(part: type[Struct], path: tuple[str, ...]) -> Iterator[str]:
         yield from (f"\n## {'.'.join(path)}", "", docstring(part), "")
     else:
         yield from ("## The top", "", docstring(part), "")
-    yield from ("| key | type | default | unit | what it is | environment |", "|---|---|---|---|---|---|")
+    yield from ("| key | type | default | what it is, and its variable |", "|---|---|---|---|")
     for field in fields(part):
         if not _is_part(field.type):
             yield _row((*path, field.name), field, descriptions[field.name])
@@ -87,8 +87,8 @@ def _part(part: type[Struct], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _row(path: tuple[str, ...], field: FieldInfo, description: str) -> str:
-    cells = (f"`{path[-1]}`", _type(field.type), f"`{_default(field)}`", _unit(path[-1]), description)
-    return f"| {' | '.join(cells)} | `{variable(path)}` |"
+    kind = ", ".join(filter(None, (_type(field.type), _unit(path[-1]))))
+    return f"| `{path[-1]}` | {kind} | `{_default(field)}` | {description}<br>`{variable(path)}` |"
 
 
 def _is_part(annotation: Any) -> bool:

@@ -9,7 +9,8 @@ PACKAGES = ("rustok_iggy", "rustok_iggy_connector")
 PAGE = Path(__file__).parents[1] / "docs" / "public-names.md"
 HEADER = """# Public names
 
-What a host application may import. Anything else may change without notice. Written by `make names`.
+What a host application may import; [the reference](reference/api.md) has each with its signature. Anything else may
+change without notice. Written by `make names`.
 """
 
 
