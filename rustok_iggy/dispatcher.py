@@ -16,6 +16,7 @@ from msgspec import Struct
 from rustok_iggy.backpressure import BackpressureConfig, BackpressureController, BackpressureState
 from rustok_iggy.bus import EventBus, Listener
 from rustok_iggy.consumer.failure import Retry
+from rustok_iggy.consumer.handling import no_exception
 from rustok_iggy.consumer.lanes import Lane, Lanes
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError, ConsumerError, TransportClosedError
@@ -271,6 +272,10 @@ class EventDispatcher(Listener):
             return ConsumerError("a handler raised CancelledError")
         except Exception as error:  # noqa: BLE001 - user code; what it raises is decided upon
             return error
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise  # the process or the loop ends
+        except BaseException as error:  # noqa: BLE001 - such as pytest's outcomes; let out, it would hold its tenant
+            return no_exception(error)
         return None
 
     async def _failed_for_good(self, handler: EventHandler, envelope: EventEnvelope, error: Exception) -> None:

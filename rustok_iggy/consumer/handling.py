@@ -88,7 +88,7 @@ class Handling:
             raise self._end(delivery, error) from error
         except BaseException as error:  # noqa: BLE001 - such as pytest's outcomes; let out, it would hold the lane for ever
             self._forget_timeout(delivery, task)
-            return _no_exception(error)
+            return no_exception(error)
         else:
             return self._returned(delivery, task) if delivery.timed_out or task.cancelling() else None
         finally:
@@ -173,7 +173,8 @@ class Handling:
         return TimeoutError(f"the handler ran longer than {delivery.route.timeout:g} s")
 
 
-def _no_exception(error: BaseException) -> ConsumerError:
+def no_exception(error: BaseException) -> ConsumerError:
+    """Return the failure that a handler's raised BaseException is."""
     failure = ConsumerError(f"a handler raised {type(error).__name__}, which is no Exception")
     failure.__cause__ = error
     return failure

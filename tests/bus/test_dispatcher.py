@@ -118,6 +118,24 @@ async def test_every_handler_that_wants_an_event_gets_it() -> None:
     assert (made.stats.handled, made.stats.done) == (3, 2)
 
 
+async def test_what_is_no_exception_is_a_failure_as_well() -> None:
+    """As pytest's own outcomes are: let out, it would hold its tenant for ever."""
+
+    class NoException(BaseException):
+        pass
+
+    def fail(envelope: EventEnvelope) -> None:
+        if envelope.event.number == 0:
+            raise NoException
+
+    bus, failing = EventBus(), Noting(fail)
+    async with dispatcher(bus, failing) as made:
+        for number in range(2):
+            bus.publish(TENANTS[0], Counted(number=number))
+    assert failing.of(TENANTS[0]) == [1]
+    assert (made.stats.failed, made.stats.done, made.stats.abandoned) == (1, 2, 0)
+
+
 async def test_an_error_goes_to_on_error_and_ends_nothing_else() -> None:
     def fail(envelope: EventEnvelope) -> None:
         if envelope.event.number == 1:
