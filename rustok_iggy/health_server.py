@@ -56,6 +56,7 @@ class HealthServer:
     def __init__(self, responses: HealthResponses) -> None:
         self._responses = responses
         self._connections: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read one request, answer it, close."""
@@ -63,7 +64,8 @@ class HealthServer:
         assert task is not None, "runs as a task"
         self._connections.add(task)
         try:
-            await self._exchange(reader, writer)
+            if not self._closed:  # it may have come as the server closed, and have its first turn only now
+                await self._exchange(reader, writer)
         except (OSError, TimeoutError) as error:
             log.debug("health_connection_lost", error=type(error).__name__)
         finally:
@@ -71,7 +73,8 @@ class HealthServer:
             writer.close()
 
     async def aclose(self) -> None:
-        """Cut what is open. Idempotent."""
+        """Cut what is open, and what still comes. Idempotent."""
+        self._closed = True
         tasks = tuple(self._connections)
         for task in tasks:
             task.cancel()

@@ -6,7 +6,8 @@ import json
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rustok_iggy.health_server import MAX_CONNECTIONS, MAX_HEAD_BYTES, serve_health
+from rustok_iggy.health_responses import HealthResponses
+from rustok_iggy.health_server import MAX_CONNECTIONS, MAX_HEAD_BYTES, HealthServer, serve_health
 from rustok_iggy.metrics import expose_metrics
 from rustok_iggy_connector import MemoryServer
 from tests.consumer.hosts import Recorder, counted, transport, until
@@ -118,3 +119,17 @@ async def test_it_ends_although_somebody_is_connected() -> None:
             reader, writer = await asyncio.open_connection(name, int(port))
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_connection_that_came_as_the_server_closed_is_cut_too() -> None:
+    async with transport(MemoryServer()) as host:
+        server = HealthServer(HealthResponses(host, registry=CollectorRegistry()))
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        try:
+            await server.aclose()
+            reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+            async with asyncio.timeout(10):
+                assert await reader.read() == b"", "without waiting for a request"
+            writer.close()
+        finally:
+            listening.close()
