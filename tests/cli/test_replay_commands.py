@@ -1,11 +1,13 @@
 """`replay plan`, `run`, `status`, `cancel`; cancelling a run of another process is in test_program.py."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from rustok_iggy import DeliveryContext, EventEnvelope
+from rustok_iggy.replay.cancellation import note_of, request_cancellation
 from tests.cli.command_line import CommandLine
 
 seen: list[int] = []
@@ -121,6 +123,10 @@ def test_a_cancelled_replay_goes_on_when_that_is_undone(published: CommandLine, 
 
 def test_what_is_finished_is_not_cancelled(published: CommandLine, plan: Path) -> None:
     published.run("replay", "run", plan, "--handler", f"{HERE}:rebuild", "--yes")
+    checkpoint = plan.with_name(plan.name + ".checkpoint")
+    replay_id = json.loads(checkpoint.read_bytes())["replay_id"]
+    request_cancellation(checkpoint, replay_id=replay_id, by="too late", at=datetime.now(UTC))
     result = published.run("replay", "cancel", plan)
     assert (result.code, "it is finished" in result.err) == (3, True), result
+    assert not note_of(checkpoint).exists()
     assert published.run("replay", "status", plan, "--json").json["cancelled"] is None
