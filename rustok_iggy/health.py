@@ -27,7 +27,7 @@ class ComponentHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """The transport as a whole, and its parts: server, topology, publishing, consuming.
+    """The transport as a whole, and its parts: server, publishing, consuming.
 
     `durability` is what an acknowledgement means, per topic: persisted, replicated, or unknown when the server does
     not say.

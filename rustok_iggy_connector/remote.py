@@ -66,11 +66,11 @@ class RemoteConnector(SessionConnector):
             publish_clients=config.publish_clients,
             request_timeout=config.request_timeout,
             member_timeout=config.member_timeout,
+            clock=clock,
         )
         self._config = config
         self._locate = locate
         self._members = members
-        self._clock = clock
         self._sleep = sleep
         self._login = Login(username=config.username, password=config.password, token=config.token)
         self._retry = RetryPolicy(max_elapsed=config.connect_timeout)

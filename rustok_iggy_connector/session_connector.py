@@ -5,8 +5,9 @@ read.
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from zlib import crc32
 
@@ -40,13 +41,26 @@ SHUTDOWN_TIMEOUT = 5.0
 """Seconds for all sessions together; each gives up its good-bye after two."""
 
 
+CUT_OFF_FOR = 30.0
+"""Seconds for which an attempt in vain to reach the server counts. Who consumes tries again all the time, also with
+three times the usual connect timeout; who has nothing to publish does not, and must not be unready for ever."""
+
+
 class SessionConnector(IggyConnector):
     """One partition always goes through the same session, so that its messages stay in order.
 
     Kinds of it say how the server is reached (`_reach`) and how a session is opened (`_open_client`).
     """
 
-    def __init__(self, *, publish_clients: int, request_timeout: float, member_timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        publish_clients: int,
+        request_timeout: float,
+        member_timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._publish_clients = publish_clients
         self._request_timeout = request_timeout
         self._member_timeout = member_timeout
@@ -138,7 +152,7 @@ class SessionConnector(IggyConnector):
 
     def statistics(self) -> ConnectorStatistics:
         return ConnectorStatistics(
-            connected=self._server is not None,
+            connected=self._server is not None and not self._is_cut_off(),
             clients=sum(session.usable for session in self._sessions()),
             requests=self._counters.requests,
             messages_published=self._counters.messages_published,
@@ -190,11 +204,17 @@ class SessionConnector(IggyConnector):
             timeout=self._member_timeout,
             counters=self._counters,
             on_closed=who.release,
+            clock=self._clock,
         )
         return GroupMember(session, stream=stream, topic=topic, group=group, forget=forget)
 
     def _session(self, timeout: float) -> Session:
-        return Session(self._open_client, timeout=timeout, counters=self._counters)
+        return Session(self._open_client, timeout=timeout, counters=self._counters, clock=self._clock)
+
+    def _is_cut_off(self) -> bool:
+        """Whether the server could not be reached just now, and nothing was answered since."""
+        since = self._counters.cut_off_at
+        return since is not None and self._clock() - since < CUT_OFF_FOR
 
     def _sessions(self) -> list[Session]:
         own = () if self._admin_session is None else (self._admin_session,)

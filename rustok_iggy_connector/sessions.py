@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -25,6 +26,8 @@ class Counters:
     bytes_published: int = 0
     reconnects: int = 0
     timeouts: int = 0
+    cut_off_at: float | None = None
+    """When a session was last opened in vain, by the monotonic clock; None since any of them was answered."""
 
 
 class Session:
@@ -41,11 +44,13 @@ class Session:
         timeout: float,
         counters: Counters,
         on_closed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_client = open_client
         self._timeout = timeout
         self._counters = counters
         self._on_closed = on_closed
+        self._clock = clock
         self._client: Client | None = None
         self._opening: asyncio.Task[Client] | None = None
         self._turn = asyncio.Lock()
@@ -92,10 +97,12 @@ class Session:
     async def _counted(self, call: Callable[[Client], Awaitable[_T]], client: Client) -> _T:
         self._counters.requests += 1
         try:
-            return await call(client)
+            answer = await call(client)
         except RequestTimeoutError:
             self._counters.timeouts += 1
             raise
+        self._counters.cut_off_at = None
+        return answer
 
     async def _open(self) -> Client:
         self._check_open()
@@ -111,6 +118,7 @@ class Session:
         except ConnectorError as error:
             self._failures += 1
             self._failure = error
+            self._counters.cut_off_at = self._clock()
             raise
         finally:
             self._opening = None
@@ -120,6 +128,7 @@ class Session:
             await client.close()
             raise
         self._counters.reconnects += self._client is not None
+        self._counters.cut_off_at = None
         self._client = client
         return client
 

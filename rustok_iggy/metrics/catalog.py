@@ -64,7 +64,12 @@ PUBLISHING: tuple[Metric, ...] = (
 )
 
 SERVER: tuple[Metric, ...] = (
-    _gauge(name="connected", across=Across.MIN, source="connector.connected", help="1 while the server answers."),
+    _gauge(
+        name="connected",
+        across=Across.MIN,
+        source="connector.connected",
+        help="1 while the server answers; 0 when it was just reached for in vain.",
+    ),
     _gauge(name="sessions", source="connector.clients", help="Sessions with the server."),
     _counter(name="requests", source="connector.requests", help="Requests sent to the server."),
     _counter(name="request_timeouts", source="connector.timeouts", help="Requests that were not answered in time."),

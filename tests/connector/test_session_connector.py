@@ -13,9 +13,10 @@ from rustok_iggy_connector import (
     PublishBatch,
     PublishRequest,
     ServerInfo,
+    ServerUnreachableError,
 )
 from rustok_iggy_connector.client import Client
-from rustok_iggy_connector.session_connector import MAX_BATCH_BYTES, SessionConnector, headers_bytes
+from rustok_iggy_connector.session_connector import CUT_OFF_FOR, MAX_BATCH_BYTES, SessionConnector, headers_bytes
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.wire.fields import Field, encode_fields
 from tests.connector.fakes import FakeClient, Opener
@@ -25,7 +26,8 @@ pytestmark = pytest.mark.anyio
 
 class FakeConnector(SessionConnector):
     def __init__(self, opener: Opener) -> None:
-        super().__init__(publish_clients=3, request_timeout=1, member_timeout=2)
+        self.now = 100.0
+        super().__init__(publish_clients=3, request_timeout=1, member_timeout=2, clock=lambda: self.now)
         self._opener = opener
 
     async def _open_client(self, timeout: float) -> Client:
@@ -108,3 +110,29 @@ async def test_a_shut_down_connector_remembers_no_route(connector: FakeConnector
     for partition in (0, 1):
         with pytest.raises(ConnectorClosedError):
             await connector.publish(request_for(partition))
+
+
+async def nobody_there() -> None:
+    raise ServerUnreachableError("nobody there")
+
+
+async def test_a_server_that_is_reached_in_vain_is_not_connected_until_any_session_is_answered(
+    connector: FakeConnector, opener: Opener
+) -> None:
+    await connector.publish(request_for(0))
+    opener.before = nobody_there
+    with pytest.raises(ServerUnreachableError):
+        await connector.publish(request_for(1))
+    assert not connector.statistics().connected
+    await connector.publish(request_for(0))  # over a session that is still there
+    assert connector.statistics().connected
+
+
+async def test_who_does_not_try_again_is_not_cut_off_for_ever(connector: FakeConnector, opener: Opener) -> None:
+    opener.before = nobody_there
+    with pytest.raises(ServerUnreachableError):
+        await connector.publish(request_for(1))
+    connector.now += CUT_OFF_FOR - 1
+    assert not connector.statistics().connected
+    connector.now += 1
+    assert connector.statistics().connected
