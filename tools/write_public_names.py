@@ -15,8 +15,12 @@ change without notice. Written by `make names`.
 
 
 def main() -> None:
-    sections = [HEADER, *(section(package) for package in PACKAGES)]
-    PAGE.write_text("\n".join(sections), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join([HEADER, *(section(package) for package in PACKAGES)])
 
 
 def section(package: str) -> str:

@@ -15,7 +15,7 @@ from rustok_iggy.dead_letters.layout import decode_original, decode_record
 from rustok_iggy.dead_letters.records import AnyRecord
 from rustok_iggy.errors import RustokIggyError
 from rustok_iggy.message import RK_HEADER, read_rk_header
-from tools import reference_wire
+from tools import reference_wire, write_public_names
 from tools.reference_configuration import keys, parts, variable
 from tools.reference_errors import ADVICE, walk
 from tools.source_docs import docstring, fields_of
@@ -29,6 +29,10 @@ WIRE = (FOLDER / "wire.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("path", tuple(FILES), ids=lambda path: path.name)
 def test_the_page_is_what_make_reference_writes(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == FILES[path], "run `make reference`"
+
+
+def test_the_list_of_names_is_what_make_names_writes() -> None:
+    assert write_public_names.PAGE.read_text(encoding="utf-8") == write_public_names.page(), "run `make names`"
 
 
 @pytest.mark.parametrize("part", tuple(parts()), ids=lambda part: part.__name__)
