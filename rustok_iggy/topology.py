@@ -366,4 +366,6 @@ def _in_words(step: Step) -> str:
         case CreateTopic(spec=spec):
             return f"topic {spec.name} is missing"
         case UpdateRetention(spec=spec):
-            return f"topic {spec.name} should keep {spec.max_age or 'any'} s and {spec.max_bytes or 'any'} bytes"
+            age = f"events for {spec.max_age / SECONDS_PER_DAY:g} days" if spec.max_age else "events for ever"
+            size = f"{spec.max_bytes / BYTES_PER_GB:g} GiB" if spec.max_bytes else "any size"
+            return f"topic {spec.name} should keep {age} and {size}"

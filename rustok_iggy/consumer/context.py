@@ -17,7 +17,8 @@ from rustok_iggy_connector import Position
 class Fence(NamedTuple):
     """Grows with every change of ownership: a host that stores it can refuse effects of an earlier owner.
 
-    Compare as a whole, per topic and partition. A group that is created again has a higher id.
+    Compare group id and generation (`fence[:2]`), per topic and partition: a dead letter that runs again comes after
+    higher positions. A group that is created again has a higher id.
     """
 
     group_id: int
