@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from rustok_iggy.dead_letters.group_reset import claim_for_reset
+from rustok_iggy.dead_letters.group_reset import claim_for_reset, unpin
 from rustok_iggy.dead_letters.records import Source
 from rustok_iggy.errors import ConsumerError, NotFoundError
 from rustok_iggy.moments import microseconds
@@ -217,25 +217,24 @@ class ConsumerGroupManager:
     async def forget(self, *, topic: str, group: str) -> ConsumerGroup:
         """Delete a group and its offsets; return what it was.
 
-        It no longer holds back retention. When a service uses the name again it starts where its `start` says, with a
-        new group id; its open dead letters stay in the journal, and park their tenants. Raises ConsumerError while it
-        has members.
+        It no longer holds back retention, of the dead-letter topic only where none of its letters is open. When a
+        service uses the name again it starts where its `start` says, with a new group id; its open dead letters stay in
+        the journal, and park their tenants. Raises ConsumerError while it has members, and DeadLetterError when the
+        journal cannot be read: repeat it.
         """
         found = await self.describe(topic=topic, group=group)
         if found.members:
             raise ConsumerError(f"group {group} has {len(found.members)} members: stop them, then forget it")
         await self._store(found, {part.partition_id: None for part in found.partitions})
+        if await self._dlq() is not None:
+            await unpin(self._connector, self._sources(found), stream=self._stream)
         await self._connector.admin.delete_group(stream=self._stream, topic=topic, group=group)
         return found
 
     async def _store(self, group: ConsumerGroup, offsets: Mapping[int, int | None]) -> None:
         """Set offsets at the server and in the journal of dead letters, which remembers what was done as well."""
-        admin, stream = self._connector.admin, self._stream
-        dlq = await admin.describe_topic(stream=stream, topic=Topic.DLQ)
-        sources = {
-            Source(group=group.group, topic=group.topic, partition=partition_id): offset
-            for partition_id, offset in offsets.items()
-        }
+        dlq = await self._dlq()
+        sources = {source: offsets[source.partition] for source in self._sources(group) if source.partition in offsets}
 
         async def claim(generation: int) -> None:
             if dlq is None:
@@ -243,14 +242,22 @@ class ConsumerGroupManager:
             await claim_for_reset(
                 self._connector,
                 sources,
-                stream=stream,
+                stream=self._stream,
                 dlq_partitions=dlq.partitions,
                 group_id=group.id,
                 generation=generation,
             )
 
-        await admin.store_group_offsets(
-            stream=stream, topic=group.topic, group=group.group, offsets=offsets, before=claim
+        await self._connector.admin.store_group_offsets(
+            stream=self._stream, topic=group.topic, group=group.group, offsets=offsets, before=claim
+        )
+
+    async def _dlq(self) -> TopicInfo | None:
+        return await self._connector.admin.describe_topic(stream=self._stream, topic=Topic.DLQ)
+
+    def _sources(self, group: ConsumerGroup) -> tuple[Source, ...]:
+        return tuple(
+            Source(group=group.group, topic=group.topic, partition=part.partition_id) for part in group.partitions
         )
 
     async def _topic(self, topic: str) -> TopicInfo:

@@ -6,14 +6,18 @@ sets an offset claims the partition first, as its owner of the moment, in a clai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 from rustok_iggy.dead_letters.layout import encode_record
 from rustok_iggy.dead_letters.partition_journal import dlq_partition_of
 from rustok_iggy.dead_letters.records import NO_TYPES, NOTHING_COMMITTED, Claim, Epoch, Source
+from rustok_iggy.dead_letters.stored_start import Kept, consumer_name
+from rustok_iggy.dead_letters.survey import open_survey
 from rustok_iggy.topology import Topic
-from rustok_iggy_connector import IggyConnector, PublishRequest, RetryPolicy
+from rustok_iggy_connector import IggyConnector, NotFoundError, PublishRequest, RetryPolicy
 
 WRITE_TIMEOUT = 10.0
 """Seconds for each record, repetitions included: meanwhile the group belongs to whoever resets it."""
@@ -46,6 +50,32 @@ async def claim_for_reset(
             await connector.publish(request)
 
         await policy.run(publish)
+
+
+async def unpin(connector: IggyConnector, sources: Iterable[Source], *, stream: str) -> None:
+    """Let retention remove the journals of sources without open letters and requests: nobody owns them any more.
+
+    What keeps the start of their folds is deleted; a later owner folds from the first record there is. Idempotent.
+    Raises DeadLetterError and connector errors.
+    """
+    async with open_survey(connector, stream=stream) as survey:
+        kept_in: dict[tuple[int, str], list[Source]] = defaultdict(list)
+        for source in sources:
+            kept_in[survey.partition_of(source), source.group].append(source)
+        for (partition_id, group), kept in kept_in.items():
+            folded = await survey.fold(partition_id, group=group)
+            for source in kept:
+                journal = folded.journal(source)
+                if journal is None or not (journal.open_count or journal.requests):
+                    await _delete_start(connector, source, stream=stream, partition_id=partition_id)
+
+
+async def _delete_start(connector: IggyConnector, source: Source, *, stream: str, partition_id: int) -> None:
+    for kept in Kept:
+        with suppress(NotFoundError):  # nothing is stored
+            await connector.admin.delete_reader_offset(
+                stream=stream, topic=Topic.DLQ, partition_id=partition_id, consumer=consumer_name(source, kept)
+            )
 
 
 def _request(claim: Claim, *, stream: str, partition_id: int, message_id: UUID) -> PublishRequest:

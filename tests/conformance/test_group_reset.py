@@ -4,8 +4,12 @@ import pytest
 
 from rustok_iggy import EVERYTHING, IggyTransport
 from rustok_iggy.consumer_groups import ResetTo
+from rustok_iggy.dead_letters.records import Source
+from rustok_iggy.dead_letters.stored_start import Kept, consumer_name
+from rustok_iggy.partitioning import partition_for
 from tests.conformance.services import (
     GROUP,
+    PARTITIONS,
     PATIENCE,
     TOPIC,
     FailingTenant,
@@ -15,10 +19,10 @@ from tests.conformance.services import (
     place,
     publish,
     some_tenants,
-    until,
     until_caught_up,
     until_letters,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 __all__ = ["place"]
@@ -26,6 +30,17 @@ __all__ = ["place"]
 
 async def reset(operator: IggyTransport, to: ResetTo) -> None:
     await operator.groups.reset(await operator.groups.plan_reset(topic=TOPIC, group=GROUP, to=to))
+
+
+async def pins_of(operator: IggyTransport, place: Place) -> list[int]:
+    """The partitions of the dead-letter topic in which the group keeps its letters from being removed."""
+    found = []
+    for partition in range(PARTITIONS):
+        pin = consumer_name(Source(group=GROUP, topic=TOPIC, partition=partition), Kept.PIN)
+        where = {"stream": place.stream, "topic": "dlq", "partition_id": partition, "consumer": pin}
+        if await operator._connector.admin.reader_offset(**where) is not None:  # type: ignore[arg-type]
+            found.append(partition)
+    return found
 
 
 async def parked(place: Place, operator: IggyTransport) -> FailingTenant:
@@ -105,6 +120,7 @@ async def test_a_forgotten_group_starts_anew_and_keeps_its_letters(place: Place)
         illness.book.handled.clear()
         await operator.groups.forget(topic=TOPIC, group=GROUP)
         assert await letters_of(operator) == 3
+        assert await pins_of(operator, place) == [partition_for(illness.ill, PARTITIONS)]
         async with place.service(illness.handler):
             await until(lambda: len(illness.book.handled) == 9)
             await illness.cure(operator)

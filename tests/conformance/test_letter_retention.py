@@ -22,7 +22,7 @@ from tests.conformance.services import (
     until_letters,
 )
 from tests.consumer.hosts import catalog
-from tests.faults import until as until_async
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 __all__ = ["place"]
@@ -82,16 +82,43 @@ async def first_offset(connector: IggyConnector, place: Place, topic: str) -> in
         await reader.leave()
 
 
-async def remove_segments(connector: IggyConnector, place: Place, topic: str, *, beyond: int) -> int:
-    """Remove every closed segment that nothing pins; return the first offset that is left, above `beyond`."""
+async def delete_segments(connector: IggyConnector, place: Place, topic: str) -> None:
+    """As retention does, which takes its time to come."""
     request = DeleteSegments(stream=place.stream, topic=topic, partition_id=0, segments_count=1000)
     await connector.admin._session.run(lambda client: client.request(request, subject=topic))  # type: ignore[attr-defined]
+
+
+async def remove_segments(connector: IggyConnector, place: Place, topic: str, *, beyond: int) -> int:
+    """Remove every closed segment that nothing pins; return the first offset that is left, above `beyond`."""
+    await delete_segments(connector, place, topic)
 
     async def is_removed() -> bool:
         return await first_offset(connector, place, topic) > beyond
 
-    await until_async(is_removed)
+    await until(is_removed)
     return await first_offset(connector, place, topic)
+
+
+async def test_a_group_without_letters_holds_back_the_dead_letter_topic_until_it_is_forgotten(
+    place: Place, connector: IggyConnector
+) -> None:
+    await make_topics(connector, place)
+    ill = tenant_of(0)
+    illness = Illness(ill)
+    async with place.transport() as operator:
+        async with place.service(Illness(tenant_of(0)), group="gone"):
+            await publish(operator, ill, range(1))
+            await until_caught_up(operator, group="gone")
+        for numbers in (range(EVENTS), range(EVENTS, EVENTS + 1)):  # the second claims behind what the first closed
+            illness.healed = False
+            async with place.service(illness):
+                await publish(operator, ill, numbers)
+                await until_letters(operator, len(numbers) + (numbers.start == 0))
+                await illness.cure(operator)
+        await delete_segments(connector, place, "dlq")
+        assert await first_offset(connector, place, "dlq") == 0
+        await operator.groups.forget(topic="domain", group="gone")
+        await remove_segments(connector, place, "dlq", beyond=0)
 
 
 async def test_open_letters_survive_the_removal_of_segments(place: Place, connector: IggyConnector) -> None:
