@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -165,14 +164,6 @@ async def ssh(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
 async def slam(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Hangs up at once."""
     writer.close()
-
-
-async def until(condition: Callable[[], Awaitable[object]], *, within: float = 10.0) -> None:
-    """Wait for the condition; fail when it does not come true."""
-    deadline = time.monotonic() + within
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within {within} s"
-        await asyncio.sleep(0.02)
 
 
 async def older_generation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

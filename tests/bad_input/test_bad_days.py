@@ -19,8 +19,9 @@ from rustok_iggy.events import OrderPlaced
 from rustok_iggy_connector import ConnectorConfig, open_connector
 from tests.bad_input.bad_days import PATIENCE, SECRET, WORLDS, BadDay, embedded, reached
 from tests.connector.conftest import LocalServer, start_local_server, stop
-from tests.faults import fault_proxy, until
+from tests.faults import fault_proxy
 from tests.logs import event_of, facts_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -22,7 +22,7 @@ from rustok_iggy.errors import (
 from rustok_iggy.events import OrderPlaced
 from rustok_iggy_connector import IggyConnector, OutgoingMessage, PublishBatch, PublishRequest, open_connector
 from tests.connector.conftest import LocalServer, start_local_server, stop
-from tests.faults import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -22,7 +22,8 @@ from rustok_iggy import (
     TransportClosedError,
     ValidationError,
 )
-from tests.consumer.hosts import Counted, Ignored, counted, until
+from tests.consumer.hosts import Counted, Ignored, counted
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +100,7 @@ async def test_an_event_that_comes_in_the_step_after_the_last_one_ended_is_handl
     handler = Noting(publish_more)
     async with dispatcher(bus, handler, max_concurrent=1):
         bus.publish_envelope(counted(0))
-        await until(lambda: len(handler.seen) == 4, within=2)
+        await until(lambda: len(handler.seen) == 4)
 
 
 async def test_every_handler_that_wants_an_event_gets_it() -> None:

@@ -17,10 +17,10 @@ from tests.conformance.services import (
     number_of,
     publish,
     reasons,
-    until,
     until_caught_up,
     until_letters,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

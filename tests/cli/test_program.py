@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rustok_iggy.cli.exits import MEANINGS, ExitCode
+from tests.waiting import wait_until
 from tools.write_cli_reference import PAGE, page
 
 PROGRAM = (sys.executable, "-m", "rustok_iggy")
@@ -137,7 +138,7 @@ def test_a_replay_of_another_process_is_cancelled_and_goes_on(served: Path, tmp_
     command = ("replay", "run", str(plan), "--to-file", str(out), *where)
     slow = [*PROGRAM, *command, "--rate", "50"]  # of 2000 events: it does not come to its end by itself
     with subprocess.Popen(slow, stderr=subprocess.PIPE, text=True, env=environment()) as running:
-        until_written(tmp_path / "events.plan.checkpoint")
+        wait_until((tmp_path / "events.plan.checkpoint").exists)
         cancelled = run("replay", "cancel", plan, "--by", "ada", "--json")
         assert running.wait(DEADLINE) == ExitCode.REFUSED
         assert running.stderr is not None
@@ -150,13 +151,6 @@ def test_a_replay_of_another_process_is_cancelled_and_goes_on(served: Path, tmp_
     assert run("replay", "cancel", plan, "--undo").returncode == 0
     assert run(*command, "--resume").returncode == 0
     assert out.read_bytes().count(b"\n") == 2000
-
-
-def until_written(path: Path) -> None:
-    ends_at = time.monotonic() + DEADLINE
-    while not path.exists():
-        assert time.monotonic() < ends_at, f"{path} was not written"
-        time.sleep(0.02)
 
 
 def test_completion_knows_the_commands() -> None:

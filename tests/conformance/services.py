@@ -196,14 +196,6 @@ def tenant_of(partition: int) -> UUID:
     return next(each for each in iter(uuid4, None) if partition_for(each, PARTITIONS) == partition)
 
 
-async def until(condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
-    async with asyncio.timeout(within):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.01)
-
-
 async def letters_of(transport: IggyTransport, *, group: str = GROUP) -> int:
     """How many open letters a group has; 0 as well when it has no journal yet."""
     found = (await transport.dead_letters.stats()).groups.get(group)

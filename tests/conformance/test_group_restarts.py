@@ -25,7 +25,7 @@ from rustok_iggy_connector.wire_client import WireClient
 from rustok_iggy_connector.wire_login import open_wire_client
 from tests.conformance.backends import Backend, Feature
 from tests.conformance.conftest import PARTITIONS, TOPIC, batch_of
-from tests.faults import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs(Feature.RESTART)]
 STREAM, GROUP = "restarts", "readers"

@@ -14,7 +14,7 @@ from rustok_iggy_connector import (
     NotFoundError,
 )
 from tests.conformance.conftest import PARTITIONS, TOPIC, batch_of, request_of
-from tests.faults import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 ALL = tuple(range(PARTITIONS))

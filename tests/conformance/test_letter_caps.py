@@ -18,11 +18,11 @@ from tests.conformance.services import (
     publish,
     reasons,
     tenant_of,
-    until,
     until_caught_up,
     until_letters,
 )
 from tests.logs import event_of, facts_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 __all__ = ["place"]

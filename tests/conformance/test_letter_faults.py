@@ -26,12 +26,12 @@ from tests.conformance.services import (
     publish,
     reasons,
     some_tenants,
-    until,
     until_caught_up,
     until_letters,
 )
 from tests.consumer.hosts import Ignored
 from tests.faults import FaultProxy, fault_proxy
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 __all__ = ["place"]

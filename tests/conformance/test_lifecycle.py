@@ -8,7 +8,7 @@ import pytest
 from rustok_iggy_connector import ConnectorClosedError, IggyConnector, TopicSpec
 from tests.conformance.backends import Backend
 from tests.conformance.conftest import TOPIC, request_of
-from tests.faults import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,8 @@ from rustok_iggy_connector import (
 )
 from tests.conformance.backends import Backend, Feature
 from tests.conformance.conftest import PARTITIONS, TOPIC, batch_of, request_of
-from tests.faults import FaultProxy, fault_proxy, until
+from tests.faults import FaultProxy, fault_proxy
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs(Feature.NETWORK)]
 ALL = tuple(range(PARTITIONS))

@@ -13,10 +13,10 @@ from tests.conformance.services import (
     place,
     publish,
     some_tenants,
-    until,
     until_caught_up,
     until_letters,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 __all__ = ["place"]

@@ -7,8 +7,9 @@ from rustok_iggy import AuthenticationError
 from rustok_iggy_connector import IggyConnector, RemoteConnector
 from rustok_iggy_connector.wire.commands.users import ChangePassword, CreateUser, Permissions
 from tests.conformance.backends import Backend, Feature, unique
-from tests.conformance.services import Handler, Place, place, publish, some_tenants, until, until_caught_up
+from tests.conformance.services import Handler, Place, place, publish, some_tenants, until_caught_up
 from tests.faults import fault_proxy
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs(Feature.LOGIN)]
 __all__ = ["place"]

@@ -24,8 +24,9 @@ from rustok_iggy_connector.wire.commands.streams import GetStream, StreamDetails
 from rustok_iggy_connector.wire.commands.system import GetStats, Stats
 from rustok_iggy_connector.wire.commands.tokens import CreateToken, CreateTokenReply
 from tests.connector.conftest import LocalServer
-from tests.faults import FaultProxy, fault_proxy, until
+from tests.faults import FaultProxy, fault_proxy
 from tests.logs import event_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -32,7 +32,8 @@ from rustok_iggy_connector.wire.connection import (
 from rustok_iggy_connector.wire_client import Conversation, WireClient
 from rustok_iggy_connector.wire_login import leader_elsewhere, open_wire_client
 from tests.connector.conftest import LocalServer
-from tests.faults import FaultProxy, fault_proxy, http, listening, mute, newer_generation, slam, ssh, until
+from tests.faults import FaultProxy, fault_proxy, http, listening, mute, newer_generation, slam, ssh
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

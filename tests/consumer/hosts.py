@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from rustok_iggy import DeliveryContext, EventCatalog, EventEnvelope, IggyConfig, MemoryTransport, NotFoundError
 from rustok_iggy_connector import InMemoryConnector, MemoryServer
+from tests.waiting import until
 
 catalog = EventCatalog("tests")
 
@@ -77,23 +78,15 @@ class Recorder:
         return numbers
 
 
-async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(within):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.002)
-
-
-async def until_lag(host: MemoryTransport, lag: int, *, group: str = "g", within: float = 10.0) -> None:
+async def until_lag(host: MemoryTransport, lag: int, *, group: str = "g") -> None:
     """Wait until so many events of partition 0 are not committed; a group that never joined has no offset."""
-    async with asyncio.timeout(within):
-        while True:
-            with contextlib.suppress(NotFoundError):
-                if (await host.lag(group=group, topic="domain"))[0] == lag:
-                    return
-            await asyncio.sleep(0.005)
+
+    async def is_so() -> bool:
+        with contextlib.suppress(NotFoundError):
+            return (await host.lag(group=group, topic="domain"))[0] == lag
+        return False
+
+    await until(is_so)
 
 
 def tenants(count: int) -> list[UUID]:

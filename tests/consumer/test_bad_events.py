@@ -20,7 +20,8 @@ from rustok_iggy import (
 )
 from rustok_iggy.dead_letters.records import Cause
 from rustok_iggy_connector import InMemoryConnector, MemoryServer
-from tests.consumer.hosts import QUICK, TENANT, Recorder, until
+from tests.consumer.hosts import QUICK, TENANT, Recorder
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 AT_ONCE = ParkTenant(retry=Retry(attempts=1))

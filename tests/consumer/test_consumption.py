@@ -26,7 +26,8 @@ from rustok_iggy_connector import (
     OutgoingMessage,
     PublishBatch,
 )
-from tests.consumer.hosts import TENANT, Ignored, Recorder, counted, tenants, transport, until
+from tests.consumer.hosts import TENANT, Ignored, Recorder, counted, tenants, transport
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -416,7 +417,7 @@ async def test_members_share_the_partitions_and_keep_each_tenant_in_order() -> N
                 await until(lambda: bool(two.seen))
             for number in range(90, 100):
                 await a.publish_batch([counted(number, tenant) for tenant in owners])
-            await until(lambda: len({e.id for e, _ in one.seen + two.seen}) == 100 * len(owners), within=20)
+            await until(lambda: len({e.id for e, _ in one.seen + two.seen}) == 100 * len(owners))
         assert sum((await a.lag(group="g", topic="domain")).values()) == 0
     for tenant in owners:
         times = sorted((c.position, e.event.number) for e, c in one.seen + two.seen if e.tenant_id == tenant)

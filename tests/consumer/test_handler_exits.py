@@ -9,7 +9,8 @@ import pytest
 
 from rustok_iggy import EVERYTHING, ConsumerError, DeadLetter, MemoryTransport, ParkTenant, Retry
 from rustok_iggy_connector import MemoryServer
-from tests.consumer.hosts import Recorder, counted, transport, until
+from tests.consumer.hosts import Recorder, counted, transport
+from tests.waiting import until
 
 POLICIES = [ParkTenant(retry=Retry(attempts=1)), DeadLetter(retry=Retry(attempts=1))]
 

@@ -10,8 +10,9 @@ import pytest
 from rustok_iggy import Block, ConfigError, ConsumerError, HealthStatus, Reject, Retry, RetryLater, Stop
 from rustok_iggy.consumer.lane_runner import LaneRunner
 from rustok_iggy_connector import InMemoryConnector, MemoryServer, OutgoingMessage, PublishBatch
-from tests.consumer.hosts import TENANT, Recorder, counted, tenants, transport, until
+from tests.consumer.hosts import TENANT, Recorder, counted, tenants, transport
 from tests.consumer.scripted import SERIALIZER
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -279,7 +280,7 @@ async def test_members_that_join_leave_and_die_lose_nothing_and_keep_each_tenant
                 if number == 45:
                     stops[1].set()
                 await asyncio.sleep(0.01)
-            await until(lambda: len(set(done)) == 60 * len(owners), within=20)
+            await until(lambda: len(set(done)) == 60 * len(owners))
             for stop in stops:
                 stop.set()
         assert sum((await a.lag(group="g", topic="domain")).values()) == 0

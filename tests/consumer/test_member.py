@@ -10,9 +10,10 @@ import pytest
 from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy.consumer.subscription import Start
 from rustok_iggy_connector import ConnectionLostError, GroupInfo, NotFoundError
-from tests.consumer.hosts import Recorder, until
+from tests.consumer.hosts import Recorder
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -30,8 +30,9 @@ from rustok_iggy.consumer import breaker
 from rustok_iggy.dead_letters.records import Cause
 from rustok_iggy.message import message_headers
 from rustok_iggy_connector import BatchConfirmation, InMemoryConnector, MemoryServer, OutgoingMessage, PublishBatch
-from tests.consumer.hosts import QUICK, TENANT, Recorder, catalog, counted, tenants, transport, until, until_lag
+from tests.consumer.hosts import QUICK, TENANT, Recorder, catalog, counted, tenants, transport, until_lag
 from tests.logs import event_of, facts_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

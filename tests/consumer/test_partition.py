@@ -11,9 +11,10 @@ from rustok_iggy import DeliveryContext, EventEnvelope, OffsetOutOfRangeError, O
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy_connector import Assignment, ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
-from tests.consumer.hosts import TENANT, Recorder, until
+from tests.consumer.hosts import TENANT, Recorder
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

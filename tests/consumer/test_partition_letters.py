@@ -14,10 +14,11 @@ from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy.dead_letters.records import Action, Attempt, Claim, Epoch, Letter, Request, Settlement, Source
 from rustok_iggy.dead_letters.selection import recorded
 from rustok_iggy_connector import Assignment
-from tests.consumer.hosts import Recorder, until
+from tests.consumer.hosts import Recorder
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
 from tests.logs import event_of, facts_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

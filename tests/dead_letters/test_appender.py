@@ -14,7 +14,7 @@ from rustok_iggy.dead_letters.overtaken import OvertakenError
 from rustok_iggy.errors import DeadLetterError, TransportClosedError
 from rustok_iggy_connector import InvalidRequestError, NotFoundError, OutgoingMessage, TransientServerError
 from tests.dead_letters.owned import DLQ, PARTITION, STREAM, Place, dlq
-from tests.faults import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def submit(
     return await place.access.appender.submit(partition, messages(*payloads), pen=pen or Pen())
 
 
-async def under_way(place: Place) -> bool:
+def under_way(place: Place) -> bool:
     return place.connector.under_way > 0
 
 
@@ -64,7 +64,7 @@ async def test_partitions_do_not_wait_for_each_other(place: Place) -> None:
     assert [await one for one in appended] == [0, 0]
 
 
-async def both(place: Place) -> bool:
+def both(place: Place) -> bool:
     return place.connector.under_way == 2
 
 
@@ -155,7 +155,7 @@ async def test_who_loses_while_its_batch_is_repeated_holds_nobody_up(place: Plac
     assert await stored(place) == [b"kept"]
 
 
-async def napped(place: Place) -> bool:
+def napped(place: Place) -> bool:
     return len(place.naps) > 2
 
 

@@ -35,7 +35,7 @@ from tests.dead_letters.journal_records import (
     tenant,
 )
 from tests.dead_letters.owned import DLQ, ORIGINAL, PARTITION, PATIENT, STREAM, Place, dlq, letter_draft
-from tests.faults import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +79,7 @@ async def test_a_release_ends_the_wait(place: Place) -> None:
     first, second = place.owner(), place.owner(timing=PATIENT)
     await first.gain(epoch=epoch(1), committed=-1)
     gaining = asyncio.create_task(second.gain(epoch=epoch(2, "B"), committed=-1))
-    await until(lambda: condition(second.claim_generation == 2))
+    await until(lambda: second.claim_generation == 2)
     with pytest.raises(OvertakenError):
         await first.catch_up()
     assert not gaining.done()
@@ -87,10 +87,6 @@ async def test_a_release_ends_the_wait(place: Place) -> None:
     await asyncio.wait_for(gaining, 5)
     assert second.predecessor is not None
     assert second.predecessor.epoch == epoch(1)
-
-
-async def condition(value: object) -> object:
-    return value
 
 
 async def test_a_release_before_the_claim_leaves_nothing_to_wait_for(place: Place) -> None:
@@ -115,7 +111,7 @@ async def test_who_never_ended_its_wait_releases_nothing(place: Place) -> None:
     first, second = place.owner(), place.owner(timing=PATIENT)
     await first.gain(epoch=epoch(1), committed=-1)
     gaining = asyncio.create_task(second.gain(epoch=epoch(2, "B"), committed=-1))
-    await until(lambda: condition(second.claim_generation == 2))
+    await until(lambda: second.claim_generation == 2)
     gaining.cancel()
     await asyncio.wait({gaining})
     await second.release()
@@ -134,7 +130,7 @@ async def test_a_higher_claim_that_comes_during_the_wait_ends_it(place: Place) -
     await place.owner().gain(epoch=epoch(1), committed=-1)
     second = place.owner(timing=PATIENT)
     gaining = asyncio.create_task(second.gain(epoch=epoch(2, "B"), committed=-1))
-    await until(lambda: condition(second.claim_generation == 2))
+    await until(lambda: second.claim_generation == 2)
     await append(place, claim(epoch(3, "C")))
     with pytest.raises(OvertakenError):
         await asyncio.wait_for(gaining, 5)
@@ -178,7 +174,7 @@ async def test_a_renewal_during_the_wait_leaves_the_wait_as_it_is(place: Place) 
     first, second = place.owner(), place.owner(timing=PATIENT)
     await first.gain(epoch=epoch(1), committed=-1)
     gaining = asyncio.create_task(second.gain(epoch=epoch(2, "B"), committed=-1))
-    await until(lambda: condition(second.claim_generation == 2))
+    await until(lambda: second.claim_generation == 2)
     await second.renew(epoch=epoch(3, "B"), committed=6)
     assert second.claim_generation == 3
     assert not gaining.done()
@@ -191,7 +187,7 @@ async def test_nothing_goes_out_while_a_claim_is_not_read_back(place: Place) -> 
     await owner.gain(epoch=epoch(1), committed=-1)
     place.connector.gate.clear()
     renewing = asyncio.create_task(owner.renew(epoch=epoch(3), committed=-1))
-    await until(lambda: condition(place.connector.under_way))
+    await until(lambda: place.connector.under_way)
     writing = asyncio.create_task(owner.write(letter_draft(5)))
     await asyncio.sleep(0)
     sent = len(place.connector.sent)
@@ -327,7 +323,7 @@ async def test_what_waits_when_the_partition_is_lost_is_not_sent(place: Place) -
     await owner.gain(epoch=epoch(1), committed=-1)
     place.connector.gate.clear()
     first = asyncio.create_task(owner.write(letter_draft(5)))
-    await until(lambda: condition(place.connector.under_way))
+    await until(lambda: place.connector.under_way)
     second = asyncio.create_task(owner.write(letter_draft(6)))
     await asyncio.sleep(0)
     owner.abandon()
@@ -353,7 +349,7 @@ async def test_a_release_behind_the_next_claim_counts(place: Place) -> None:
     owner, following = place.owner(), place.owner(timing=PATIENT)
     await owner.gain(epoch=epoch(1), committed=-1)
     gaining = asyncio.create_task(following.gain(epoch=epoch(2, "B"), committed=-1))
-    await until(lambda: condition(following.claim_generation == 2))
+    await until(lambda: following.claim_generation == 2)
     await owner.release()  # it does not know yet: its checkpoint is void
     await asyncio.wait_for(gaining, 5)
 
@@ -429,7 +425,7 @@ async def test_a_missing_dlq_topic_is_waited_for_and_named(place: Place) -> None
     await place.connector.admin.delete_topic(stream=STREAM, topic=DLQ)
     owner = place.owner()
     gaining = asyncio.create_task(owner.gain(epoch=epoch(1), committed=-1))
-    await until(lambda: condition(owner.trouble))
+    await until(lambda: owner.trouble)
     assert isinstance(owner.trouble, NotFoundError)
     owner.abandon()
     with pytest.raises(OvertakenError):

@@ -27,9 +27,9 @@ from rustok_iggy import (
 from rustok_iggy.dead_letters.layout import decode_record
 from rustok_iggy.dead_letters.records import Action, Outcome, Request
 from rustok_iggy_connector import ConnectionLostError, IggyConnector
-from tests.consumer.hosts import until
 from tests.dead_letters.hand_owner import NOW, STREAM, Host, event_of, manager_of, open_host, original_of
 from tests.dead_letters.journal_records import epoch, event, failure, tenant
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

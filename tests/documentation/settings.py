@@ -21,8 +21,9 @@ from rustok_iggy import (
 from rustok_iggy.events import RUSTOK, OrderPlaced
 from rustok_iggy.testing import memory_rig
 from rustok_iggy_connector import open_connector
-from tests.consumer.hosts import QUICK, until
+from tests.consumer.hosts import QUICK
 from tests.printed import run_printed
+from tests.waiting import until
 
 Setting = Callable[[Path], AbstractAsyncContextManager[dict[str, Any]]]
 

@@ -1,9 +1,7 @@
-"""Fake servers, real ones, and a way to wait for a condition."""
+"""Fake servers and real ones."""
 
-import asyncio
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,9 @@ from rustok_iggy_connector.config import EmbeddedConnectorConfig
 
 REPOSITORY = Path(__file__).parents[2]
 FAKE = Path(__file__).with_name("fake_server.py")
-DEADLINE = 20.0
 
 MakeFake = Callable[..., Path]
 MakeConfig = Callable[..., EmbeddedConnectorConfig]
-
-
-async def until(condition: Callable[[], object], *, within: float = DEADLINE) -> None:
-    """Wait for the condition; fail when it does not come true."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within} s: {condition}"
-        await asyncio.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:

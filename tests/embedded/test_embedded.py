@@ -20,7 +20,8 @@ from rustok_iggy_connector.embedded import EmbeddedConnector
 from rustok_iggy_connector.errors import ConfigError, ConnectorClosedError, ServerNotFoundError
 from rustok_iggy_connector.models import PublishConfirmation
 from tests.embedded import sharing
-from tests.embedded.conftest import is_alive, until
+from tests.embedded.conftest import is_alive
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

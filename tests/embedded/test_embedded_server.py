@@ -25,7 +25,8 @@ from rustok_iggy_connector.errors import (
     ServerProcessError,
     ServerStartupError,
 )
-from tests.embedded.conftest import MakeConfig, is_alive, until
+from tests.embedded.conftest import MakeConfig, is_alive
+from tests.waiting import until, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -46,10 +47,7 @@ def nothing_left_behind(data_dir: Path) -> Iterator[None]:
     yield
     started = data_dir / "pid"
     if started.exists():
-        deadline = time.monotonic() + 5
-        while is_alive(int(started.read_text())):
-            assert time.monotonic() < deadline, "a server was left behind"
-            time.sleep(0.01)
+        wait_until(lambda: not is_alive(int(started.read_text())))
     if data_dir.is_dir():
         lock = DataDirectory(str(data_dir)).try_lock()
         assert lock is not None, "the data directory is still held"

@@ -16,7 +16,8 @@ from rustok_iggy_connector.data_directory import Credentials, DataDirectory
 from rustok_iggy_connector.engines import Launch, ServerProgram, launch
 from rustok_iggy_connector.errors import ServerStartupError
 from rustok_iggy_connector.process import ServerProcess, trim_log
-from tests.embedded.conftest import REPOSITORY, MakeFake, is_alive, until
+from tests.embedded.conftest import REPOSITORY, MakeFake, is_alive
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -184,7 +185,7 @@ async def test_a_killed_parent_takes_its_server_along(
         assert directory.try_lock() is None
         parent.kill()
         # A fork of the parent lives on and must hold neither the server nor the directory.
-        await until(lambda: not is_alive(server), within=10)
+        await until(lambda: not is_alive(server))
         lock = directory.try_lock()
         assert lock
         lock.release()

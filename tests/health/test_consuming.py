@@ -7,7 +7,8 @@ import pytest
 from rustok_iggy import ConsumerError, HealthStatus, Stop
 from rustok_iggy.consumer.liveness import behind, stalled
 from rustok_iggy_connector import MemoryServer
-from tests.consumer.hosts import Recorder, counted, transport, until
+from tests.consumer.hosts import Recorder, counted, transport
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

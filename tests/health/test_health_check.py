@@ -19,8 +19,9 @@ from rustok_iggy.cli.program import app
 from rustok_iggy.health_check import Verdict, ask, health, judge, parser
 from rustok_iggy.health_server import serve_health
 from rustok_iggy_connector import MemoryServer
-from tests.consumer.hosts import Recorder, transport, until
+from tests.consumer.hosts import Recorder, transport
 from tests.health.test_server import until_status
+from tests.waiting import until
 
 PATIENCE = "20"
 """Seconds: on a busy machine, too, somebody who is there answers."""

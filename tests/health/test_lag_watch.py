@@ -7,7 +7,7 @@ import pytest
 
 from rustok_iggy.consumer.lag_watch import LagWatch
 from rustok_iggy_connector import ConnectionLostError
-from tests.consumer.hosts import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,8 @@ from rustok_iggy.health_responses import HealthResponses
 from rustok_iggy.health_server import MAX_CONNECTIONS, MAX_HEAD_BYTES, HealthServer, serve_health
 from rustok_iggy.metrics import expose_metrics
 from rustok_iggy_connector import MemoryServer
-from tests.consumer.hosts import Recorder, counted, transport, until
+from tests.consumer.hosts import Recorder, counted, transport
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

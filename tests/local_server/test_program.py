@@ -5,7 +5,6 @@ import signal
 import socket
 import stat
 import threading
-import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from rustok_iggy_connector.wire.commands import streams
 from rustok_iggy_connector.wire.commands.session import Login
 from tests.local_server.program import Program, running
 from tests.local_server.socket_client import SocketClient
+from tests.waiting import wait_until
 
 
 def test_it_announces_its_address_in_one_line_and_in_a_private_file(tmp_path: Path) -> None:
@@ -183,10 +183,3 @@ def test_streams_are_there_after_kill_9(tmp_path: Path) -> None:
         )
         found = client.request(streams.GetStream(stream="kept"))
         assert isinstance(found, streams.StreamDetails)
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.005)

@@ -6,7 +6,6 @@ import logging
 import socket
 import ssl
 import struct
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from rustok_iggy_connector.wire.primitives import PollingStrategy, StrategyKind
 from tests.local_server.clients import SINGLE
 from tests.local_server.program import running
 from tests.local_server.socket_client import SocketClient, send_request
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -243,13 +243,6 @@ async def test_stopping_waits_for_what_is_under_way() -> None:
         assert isinstance(frame, ReplyFrame)
         assert frame.header.status == 0
         client.socket.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(0.005)
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:

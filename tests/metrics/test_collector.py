@@ -12,7 +12,8 @@ from rustok_iggy import EVERYTHING, ConfigError, DeadLetter, EventEnvelope, Park
 from rustok_iggy.metrics import expose_metrics, render_metrics
 from rustok_iggy.metrics.catalog import METRICS
 from rustok_iggy_connector import MemoryServer
-from tests.consumer.hosts import Counted, Ignored, counted, transport, until
+from tests.consumer.hosts import Counted, Ignored, counted, transport
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,9 @@ import pytest
 
 from rustok_iggy import EventEnvelope, IggyConfig, IggyTransport, ReplayOptions, to_file
 from tests.architecture.source_tree import ROOT
-from tests.consumer.hosts import Counted, catalog, until
+from tests.consumer.hosts import Counted, catalog
 from tests.replay.histories import Handled
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -48,14 +49,14 @@ async def test_history_again_beside_a_live_group(engine: str, tmp_path: Path) ->
         (await transport.publish_batch(batch(range(100)))).raise_for_failures()
         transport.subscribe(group="live")(live)
         async with transport.consuming():
-            await until(lambda: len(live.seen) == 500, within=30)
+            await until(lambda: len(live.seen) == 500)
             between = datetime.now(UTC)
             (await transport.publish_batch(batch(range(100, 150)))).raise_for_failures()
             early = await transport.plan_replay(end=between)
             late = await transport.plan_replay(start=between)
             assert (early.events, late.events) == (500, 250)
             await transport.run_replay(early, again)
-            await until(lambda: len(live.seen) == 750, within=30)
+            await until(lambda: len(live.seen) == 750)
         assert again.numbers == {tenant: list(range(100)) for tenant in tenants}
         assert live.numbers == {tenant: list(range(150)) for tenant in tenants}, "the replay took or gave events"
         assert set((await transport.lag(group="live", topic="domain")).values()) == {0}
@@ -93,7 +94,7 @@ async def kill_when(directory: Path, data: Path, engine: str, *, handled: int) -
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     try:
-        await until(lambda: done() >= handled or process.returncode is not None, within=30)
+        await until(lambda: done() >= handled or process.returncode is not None)
         assert process.returncode is None, "it ended by itself"
     finally:
         with suppress(ProcessLookupError):

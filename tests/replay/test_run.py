@@ -23,8 +23,9 @@ from rustok_iggy import (
     to_file,
 )
 from rustok_iggy_connector import MemoryServer, MessageSubscriber, ReceivedMessage
-from tests.consumer.hosts import counted, until
+from tests.consumer.hosts import counted
 from tests.replay.histories import SERIALIZER, TENANTS, Handled, opened, publish, store
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -28,7 +28,8 @@ from rustok_iggy import (
 )
 from rustok_iggy.tracing.spans import OpenTelemetryTracing, origin_of
 from rustok_iggy_connector import InMemoryConnector, MemoryServer, get_logger
-from tests.consumer.hosts import QUICK, TENANT, Counted, Recorder, catalog, counted, until
+from tests.consumer.hosts import QUICK, TENANT, Counted, Recorder, catalog, counted
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -83,12 +83,3 @@ class ScriptedConnector(IggyConnector):
 
     def statistics(self) -> ConnectorStatistics:
         raise NotImplementedError
-
-
-async def until(condition: Callable[[], bool], *, within: float = 5.0) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(within):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.001)

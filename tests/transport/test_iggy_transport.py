@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
@@ -31,7 +30,7 @@ from rustok_iggy import (
 )
 from rustok_iggy.events import OrderPlaced
 from rustok_iggy_connector import InMemoryConnector, MemoryServer
-from tests.faults import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -60,14 +59,6 @@ def named(name: str, tenant: UUID | None = None) -> EventEnvelope:
     return EventEnvelope.new(tenant or uuid4(), Named(name=name))
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.002)
-
-
 async def test_a_confirmation_says_where_the_event_stands() -> None:
     async with memory() as transport:
         envelope = named("x")
@@ -89,7 +80,7 @@ async def test_events_of_the_system_go_to_their_topic_and_are_subscribed_there()
         async with transport.consuming():
             confirmation = await transport.publish(EventEnvelope.new(uuid4(), Told(text="x")))
             await transport.publish(named("x"))
-            await eventually(lambda: len(seen) == 2)
+            await until(lambda: len(seen) == 2)
     assert confirmation.topic == "system"
     assert {context.topic for context in seen} == {"domain", "system"}
 
@@ -132,7 +123,7 @@ async def test_batches_and_single_publishes_keep_the_order_of_the_calls() -> Non
                 transport.publish_batch([named(f"{number}", tenant) for number in range(4, 2500)]),
                 transport.publish(named("2500", tenant)),
             )
-            await eventually(lambda: len(seen) == 2501)
+            await until(lambda: len(seen) == 2501)
     assert seen == [str(number) for number in range(2501)]
 
 
@@ -163,7 +154,7 @@ async def test_it_works_in_postcard_too_and_reads_what_was_json_before() -> None
         transport.subscribe(group="g")(note)
         await transport.publish(named("postcard", tenant))
         async with transport.consuming():
-            await eventually(lambda: len(names) == 2)
+            await until(lambda: len(names) == 2)
     assert names == ["json", "postcard"]
 
 
@@ -200,7 +191,7 @@ async def test_subscribing_before_it_is_entered_is_fine() -> None:
 
     async with transport, transport.consuming():
         await transport.publish(named("x"))
-        await eventually(lambda: names == ["x"])
+        await until(lambda: names == ["x"])
 
 
 async def test_an_unknown_event_type_cannot_be_subscribed_to() -> None:
@@ -222,7 +213,7 @@ async def test_sigterm_ends_run_after_what_is_in_flight() -> None:
 
         await transport.publish(named("x"))
         running = asyncio.create_task(transport.run())
-        await eventually(entered.is_set)
+        await until(entered.is_set)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(running, 5)
         assert done == ["x"]

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -23,6 +23,7 @@ from rustok_iggy import (
 )
 from rustok_iggy.topology import CreateTopic, Step, TopologyManager
 from rustok_iggy_connector import EmbeddedConnector
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -55,14 +56,6 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> IggyConfig:
 async def opened(config: IggyConfig) -> AsyncIterator[IggyTransport]:
     async with IggyTransport(config, catalog=catalog) as transport:
         yield transport
-
-
-async def until(condition: Callable[[], bool], *, within: float = 30.0) -> None:
-    async with asyncio.timeout(within):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.01)
 
 
 def kill_server(transport: IggyTransport) -> None:

@@ -20,7 +20,8 @@ from rustok_iggy_connector import (
     RequestTimeoutError,
     ServerUnreachableError,
 )
-from tests.transport.fakes import ScriptedConnector, until
+from tests.transport.fakes import ScriptedConnector
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
