@@ -22,7 +22,7 @@ class OutgoingMessage(Struct, frozen=True, kw_only=True, gc=False):
     """One message to publish.
 
     `id` is the message id: the same id in a repeated send is how a reader tells a late copy. `headers` maps header
-    names to raw bytes (1–255 bytes each). A Struct because it is made per message: a tenth of a frozen dataclass.
+    names to raw bytes (1–255 bytes each). A Struct, as all that a publish makes: a tenth of a frozen dataclass.
     """
 
     id: UUID
@@ -45,18 +45,20 @@ class PublishRequest:
     headers: Mapping[str, bytes] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishBatch:
+class PublishBatch(Struct, frozen=True, kw_only=True, gc=False):
     """Messages for one partition, stored in this order at consecutive offsets, all or none."""
 
     stream: str
     topic: str
     partition_id: int
-    messages: Sequence[OutgoingMessage] = field(repr=False)
+    messages: Sequence[OutgoingMessage]
+
+    def __repr__(self) -> str:
+        where = f"stream={self.stream!r}, topic={self.topic!r}, partition_id={self.partition_id}"
+        return f"PublishBatch({where}, {len(self.messages)} messages)"
 
 
-@dataclass(frozen=True, slots=True)
-class PublishConfirmation:
+class PublishConfirmation(Struct, frozen=True, gc=False):
     """Where a confirmed event stands."""
 
     topic: str
@@ -65,8 +67,7 @@ class PublishConfirmation:
     event_id: UUID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchConfirmation:
+class BatchConfirmation(Struct, frozen=True, kw_only=True, gc=False):
     """Where a confirmed batch stands: its messages have the offsets first_offset … first_offset + count − 1."""
 
     topic: str

@@ -229,11 +229,13 @@ class SessionConnector(IggyConnector):
 def _check_size(batch: PublishBatch, payload_bytes: int) -> None:
     """Refuse a batch that is empty, or so large that the server would hang up. One message has limits of its own."""
     count = len(batch.messages)
+    if count == 1:
+        return
     subject = partition_of(batch.stream, batch.topic, batch.partition_id)
     if not count:
         raise InvalidRequestError(f"a batch for {subject} holds no message")
     size = BATCH_HEADER_BYTES + count * MESSAGE_OVERHEAD_BYTES + payload_bytes + _all_headers_bytes(batch)
-    if size > MAX_BATCH_BYTES and count > 1:
+    if size > MAX_BATCH_BYTES:
         raise LimitExceededError(f"{size} bytes for {subject} in one batch; at most {MAX_BATCH_BYTES} go: split it")
 
 
