@@ -93,8 +93,8 @@ class RemoteConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     """For each request but those of group members."""
     member_timeout: float = 10.0
     """For a group member's requests: giving up costs the whole group a reshuffle."""
-    publish_clients: int = 2
-    """Sessions that publishes are spread over; one session carries one request at a time."""
+    publish_clients: int = 4
+    """Sessions that the partitions share, each opened when it is needed; one session carries one request at a time."""
 
     def __post_init__(self) -> None:
         addresses: object = self.addresses
@@ -145,8 +145,8 @@ class EmbeddedConnectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_
     """For each request but those of group members."""
     member_timeout: float = 10.0
     """For a group member's requests: giving up costs the whole group a reshuffle."""
-    publish_clients: int = 2
-    """Sessions that publishes are spread over; one session carries one request at a time."""
+    publish_clients: int = 4
+    """Sessions that the partitions share, each opened when it is needed; one session carries one request at a time."""
 
     def __post_init__(self) -> None:
         _take_plain_values(self, "embedded")

@@ -28,7 +28,7 @@ class Limits:
     """What one client, and all of them together, may take."""
 
     max_connections: int = 1000
-    """Descriptors: many systems allow a process 1024 without asking, and a worker of a host needs about five."""
+    """Descriptors: many systems allow a process 1024 without asking, and a worker of a host needs about seven."""
     max_request_bytes: int = MAX_REQUEST_BYTES
     """The largest frame."""
     session_bytes: int = 8 << 20
