@@ -1,16 +1,22 @@
 """Letters that are open outlive what removes the oldest segments of the dead-letter topic, and of their own topic."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
-from msgspec import Struct
 
 from rustok_iggy import EVERYTHING, DeliveryContext, EventEnvelope, IggyTransport, RequestState
-from rustok_iggy.topology import desired_topology
 from rustok_iggy_connector import IggyConnector
-from rustok_iggy_connector.wire.commands.partitions import DeleteSegments
+from tests.conformance.segments import (
+    LARGE,
+    Large,
+    delete_segments,
+    first_offset,
+    make_topics,
+    publish_large,
+    remove_segments,
+)
 from tests.conformance.services import (
     GROUP,
     PATIENCE,
@@ -21,23 +27,11 @@ from tests.conformance.services import (
     until_caught_up,
     until_letters,
 )
-from tests.consumer.hosts import catalog
-from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 __all__ = ["place"]
-SEGMENT_BYTES = 2**20
-"""The smallest that servers take."""
-LARGE = "x" * (SEGMENT_BYTES // 8)
-NOTHING_LEFT = 2**63
 EVENTS = 20
 """Of a tenant: two segments and a half."""
-
-
-@catalog.event("thing.large")
-class Large(Struct, frozen=True, kw_only=True):
-    number: int
-    text: str
 
 
 @dataclass
@@ -61,44 +55,6 @@ class Illness:
         assert (result.state, result.left) == (RequestState.DONE, 0)
 
 
-async def make_topics(connector: IggyConnector, place: Place) -> None:
-    """As the configuration wants them, but with segments that a test can fill."""
-    await connector.admin.create_stream(place.stream)
-    for spec in desired_topology(place.config()).topics:
-        await connector.admin.create_topic(stream=place.stream, spec=replace(spec, segment_bytes=SEGMENT_BYTES))
-
-
-async def publish(operator: IggyTransport, tenant: UUID, numbers: range) -> None:
-    envelopes = [EventEnvelope.new(tenant, Large(number=number, text=LARGE)) for number in numbers]
-    (await operator.publish_batch(envelopes)).raise_for_failures()
-
-
-async def first_offset(connector: IggyConnector, place: Place, topic: str) -> int:
-    reader = await connector.subscribe(stream=place.stream, topic=topic)
-    try:
-        found = await reader.poll(0, offset=0, max_messages=1)
-        return found[0].offset if found else NOTHING_LEFT
-    finally:
-        await reader.leave()
-
-
-async def delete_segments(connector: IggyConnector, place: Place, topic: str) -> None:
-    """As retention does, which takes its time to come."""
-    request = DeleteSegments(stream=place.stream, topic=topic, partition_id=0, segments_count=1000)
-    await connector.admin._session.run(lambda client: client.request(request, subject=topic))  # type: ignore[attr-defined]
-
-
-async def remove_segments(connector: IggyConnector, place: Place, topic: str, *, beyond: int) -> int:
-    """Remove every closed segment that nothing pins; return the first offset that is left, above `beyond`."""
-    await delete_segments(connector, place, topic)
-
-    async def is_removed() -> bool:
-        return await first_offset(connector, place, topic) > beyond
-
-    await until(is_removed)
-    return await first_offset(connector, place, topic)
-
-
 async def test_a_group_without_letters_holds_back_the_dead_letter_topic_until_it_is_forgotten(
     place: Place, connector: IggyConnector
 ) -> None:
@@ -107,12 +63,12 @@ async def test_a_group_without_letters_holds_back_the_dead_letter_topic_until_it
     illness = Illness(ill)
     async with place.transport() as operator:
         async with place.service(Illness(tenant_of(0)), group="gone"):
-            await publish(operator, ill, range(1))
+            await publish_large(operator, ill, range(1))
             await until_caught_up(operator, group="gone")
         for numbers in (range(EVENTS), range(EVENTS, EVENTS + 1)):  # the second claims behind what the first closed
             illness.healed = False
             async with place.service(illness):
-                await publish(operator, ill, numbers)
+                await publish_large(operator, ill, numbers)
                 await until_letters(operator, len(numbers) + (numbers.start == 0))
                 await illness.cure(operator)
         await delete_segments(connector, place, "dlq")
@@ -127,13 +83,13 @@ async def test_open_letters_survive_the_removal_of_segments(place: Place, connec
     illness = Illness(ill)
     async with place.transport() as operator:
         async with place.service(illness):  # letters that are closed again
-            await publish(operator, ill, range(EVENTS))
+            await publish_large(operator, ill, range(EVENTS))
             await until_letters(operator, EVENTS)
             await illness.cure(operator)
         illness.healed = False
         async with place.service(illness):  # letters that stay open
-            await publish(operator, ill, range(EVENTS, 2 * EVENTS))
-            await publish(operator, well, range(EVENTS))
+            await publish_large(operator, ill, range(EVENTS, 2 * EVENTS))
+            await publish_large(operator, well, range(EVENTS))
             await until_letters(operator, EVENTS)
             await until_caught_up(operator)
         # The checkpoint of the leave is behind the letters: the pin alone holds them.

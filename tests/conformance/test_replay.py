@@ -2,7 +2,9 @@
 
 import pytest
 
-from rustok_iggy import EVERYTHING
+from rustok_iggy import EVERYTHING, ReplayError
+from rustok_iggy_connector import IggyConnector
+from tests.conformance.segments import make_topics, publish_large, remove_segments
 from tests.conformance.services import (
     GROUP,
     TOPIC,
@@ -13,6 +15,7 @@ from tests.conformance.services import (
     place,
     publish,
     some_tenants,
+    tenant_of,
     until_caught_up,
     until_letters,
 )
@@ -62,3 +65,20 @@ async def test_the_same_plan_gives_the_same_before_and_after_a_redrive(place: Pl
         await service.run_replay(plan, second)
         assert [each.id for each, _ in first.book.handled] == [each.id for each, _ in second.book.handled]
         assert live.book.numbers(ill[0]) == list(range(4))
+
+
+async def test_what_retention_removed_since_the_plan_is_an_error_that_says_what_is_left(
+    place: Place, connector: IggyConnector
+) -> None:
+    await make_topics(connector, place)
+    again = Handler()
+    async with place.transport() as service:
+        for numbers in (range(10), range(10, 20), range(20, 22)):  # two segments that are full, and one that is not
+            await publish_large(service, tenant_of(0), numbers)
+        plan = await service.plan_replay()
+        left = await remove_segments(connector, place, TOPIC, beyond=0)
+        gone = rf"offsets 0 to {left - 1} were removed by retention; {22 - left} messages"
+        with pytest.raises(ReplayError, match=gone):
+            await service.run_replay(plan, again)
+        assert (await service.plan_replay()).events == 22 - left
+    assert again.book.handled == []
