@@ -14,8 +14,10 @@ import asyncio
 import os
 import time
 from collections import deque
+from functools import partial
 
 from rustok_iggy_connector._sdk import HEARTBEAT_INTERVAL, LOGOUT_TIMEOUT
+from rustok_iggy_connector.alarm import Alarm
 from rustok_iggy_connector.errors import (
     ConnectionLostError,
     ConnectorClosedError,
@@ -81,6 +83,11 @@ class Conversation(asyncio.Protocol):
         self._transport.write(frame)
         return answer
 
+    def abandon(self, answer: asyncio.Future[ReplyFrame]) -> None:
+        """Its caller was cancelled, and it with him: the reply comes all the same, and is not the next caller's."""
+        if answer in self._waiting:
+            self._waiting[self._waiting.index(answer)] = answer.get_loop().create_future()
+
     async def quiet(self) -> None:
         """Return when nothing waits for its reply any more."""
         while self._waiting:
@@ -121,6 +128,7 @@ class WireClient(FramedClient):
         self._process = os.getpid()
         self._closed = False
         self._heartbeat: asyncio.TimerHandle | None = None
+        self._deadline = Alarm()
 
     @property
     def usable(self) -> bool:
@@ -142,12 +150,14 @@ class WireClient(FramedClient):
         if not self._talk.is_quiet:
             await self._until_quiet(name, subject)
         answer = self._start(request, name, subject)
-        # The future stays in the queue when its caller is cancelled: the next reply is not the next caller's.
-        done, _ = await asyncio.wait((answer,), timeout=self._timeout)
-        if not done:
-            raise self._missed(name, subject, "it may have been done")
+        self._deadline.set(answer.get_loop().time() + self._timeout, partial(_expire, answer))
         try:
-            frame = answer.result()
+            frame = await answer
+        except asyncio.CancelledError:
+            self._talk.abandon(answer)
+            raise
+        except TimeoutError:
+            raise self._missed(name, subject, "it may have been done") from None
         except ConnectionResetError as error:
             if self._closed:
                 raise ConnectorClosedError(
@@ -156,6 +166,8 @@ class WireClient(FramedClient):
             raise ConnectionLostError(
                 f"the connection to {self._address} went during {name} of {subject}; it may have been done"
             ) from error
+        finally:
+            self._deadline.stop()
         return self._read(frame, command, subject)
 
     async def close(self) -> None:
@@ -231,3 +243,8 @@ class WireClient(FramedClient):
 
     def _now(self) -> int:
         return time.time_ns() // 1000
+
+
+def _expire(answer: asyncio.Future[ReplyFrame]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from rustok_iggy_connector.errors import LocalProtocolError, RemoteProtocolError
@@ -197,6 +198,8 @@ def utf8(value: str) -> bytes:
 
 
 _NUMBER, _NAME = 1, 2
+_KNOWN_IDENTIFIERS: Final = 256
+"""Identifiers whose bytes are remembered, at most 257 each: a consumer repeats its three a thousand times a second."""
 
 
 def read_identifier(reader: Reader) -> Identifier:
@@ -209,6 +212,12 @@ def read_identifier(reader: Reader) -> Identifier:
 
 
 def write_identifier(writer: Writer, value: Identifier) -> None:
+    writer.raw(_identifier(value))
+
+
+@lru_cache(_KNOWN_IDENTIFIERS)
+def _identifier(value: Identifier) -> bytes:
+    writer = Writer()
     if isinstance(value, str):
         writer.u8(_NAME)
         writer.name(value)
@@ -216,6 +225,7 @@ def write_identifier(writer: Writer, value: Identifier) -> None:
         writer.u8(_NUMBER)
         writer.u8(_U32.size)
         writer.u32(value)
+    return writer.getvalue()
 
 
 def read_partition(reader: Reader) -> int | None:
