@@ -61,14 +61,14 @@ class Intake:
             return 0
         return min(self._pace.count, config.max_prefetch - waiting, config.max_ahead - watermark.ahead)
 
-    def polled(self, messages: Sequence[ReceivedMessage]) -> float:
-        """Take messages in; seconds until the next poll. Raises OffsetOutOfRangeError."""
+    def polled(self, messages: Sequence[ReceivedMessage], *, asked: int) -> float:
+        """Take in what came of the messages `asked` for; seconds until the next poll. Raises OffsetOutOfRangeError."""
         if messages:
             self._check_gap(messages[0].offset)
             self._services.statistics.polled += len(messages)
             self._take_in(messages)
             self._runner.kick()
-        return self._pace.polled(messages)
+        return self._pace.polled(messages, is_all=len(messages) < asked)
 
     def _take_in(self, messages: Sequence[ReceivedMessage]) -> None:
         services, watermark, reader = self._services, self._commits.watermark, self._services.reader

@@ -14,6 +14,9 @@ MAX_POLL_MESSAGES = 1000
 SIZE_MEMORY = 0.9
 """Share of the past in the mean size: ten polls after a change of sizes it has followed by two thirds."""
 FIRST_IDLE_DELAY = 0.001
+EAGER_POLLS, POLLS_A_PAUSE = 6, 3
+"""Empty polls in a row of which every third only is followed by a pause. No loop of asyncio pauses for less than a
+millisecond, five times what a poll takes: at some hundred events a second this waits 0.2 ms less for the next one."""
 FLOWING_POLLS = 32
 """Empty polls in a row that still count as a pause within a flow: above 30 events a second none waits longer than the
 first delay. Then it is quiet, and each pause doubles."""
@@ -34,10 +37,12 @@ class PollPace:
         """How many messages to ask for next."""
         return max(1, min(self._max_messages, int(TARGET_POLL_BYTES / self._mean_bytes)))
 
-    def polled(self, messages: Sequence[ReceivedMessage]) -> float:
-        """Note a poll's result; how long to wait before the next one."""
+    def polled(self, messages: Sequence[ReceivedMessage], *, is_all: bool = False) -> float:
+        """Note a poll's result; how long to wait before the next one. `is_all`: there was no more when it was asked."""
         if not messages:
             self._empty_polls += 1
+            if self._empty_polls <= EAGER_POLLS and self._empty_polls % POLLS_A_PAUSE:
+                return 0.0
             growth = 1 if self._empty_polls <= FLOWING_POLLS else 2
             self._idle_delay = min(max(self._idle_delay * growth, FIRST_IDLE_DELAY), self._max_idle_delay)
             return self._idle_delay
@@ -45,7 +50,7 @@ class PollPace:
         mean = max(1.0, sum([len(message.payload) for message in messages]) / len(messages))
         # Growing sizes count at once, so that a poll is not far too big; shrinking ones by and by.
         self._mean_bytes = max(mean, self._mean_bytes * SIZE_MEMORY + mean * (1 - SIZE_MEMORY))
-        return 0.0
+        return min(FIRST_IDLE_DELAY, self._max_idle_delay) if is_all else 0.0
 
 
 class CommitPace:

@@ -1,6 +1,14 @@
 """How much to poll, how long to wait, when to commit."""
 
-from rustok_iggy.consumer.pacing import FIRST_COUNT, TARGET_POLL_BYTES, CommitPace, PollPace
+from rustok_iggy.consumer.pacing import (
+    EAGER_POLLS,
+    FIRST_COUNT,
+    FIRST_IDLE_DELAY,
+    FLOWING_POLLS,
+    TARGET_POLL_BYTES,
+    CommitPace,
+    PollPace,
+)
 from rustok_iggy_connector import ReceivedMessage
 
 
@@ -36,11 +44,26 @@ def test_one_poll_of_large_messages_is_enough_to_ask_for_fewer() -> None:
 def test_an_empty_partition_is_polled_less_and_less_and_at_once_when_something_came() -> None:
     pace = PollPace(max_messages=10, max_idle_delay=0.1)
     delays = [pace.polled([]) for _ in range(10)]
-    assert delays[0] <= 0.001
+    assert delays[0] == FIRST_IDLE_DELAY
     assert delays == sorted(delays)
     assert delays[-1] == 0.1
     assert pace.polled(of_size(1)) == 0.0
-    assert pace.polled([]) == delays[0]
+    assert pace.polled([]) == 0.0
+
+
+def test_while_events_flow_few_polls_are_followed_by_a_pause_and_the_one_that_brought_the_last_is() -> None:
+    pace = PollPace(max_messages=10, max_idle_delay=0.1)
+    assert pace.polled(of_size(1), is_all=True) == FIRST_IDLE_DELAY
+    delays = [pace.polled([]) for _ in range(FLOWING_POLLS)]
+    assert delays[:EAGER_POLLS] == [0.0, 0.0, FIRST_IDLE_DELAY] * 2
+    assert set(delays[EAGER_POLLS:]) == {FIRST_IDLE_DELAY}
+    assert pace.polled([]) > FIRST_IDLE_DELAY
+
+
+def test_no_pause_is_longer_than_the_configured_one() -> None:
+    pace = PollPace(max_messages=10, max_idle_delay=0.0001)
+    assert pace.polled(of_size(1), is_all=True) == 0.0001
+    assert max(pace.polled([]) for _ in range(100)) == 0.0001
 
 
 def test_a_commit_is_due_after_so_many_events_or_so_long() -> None:
