@@ -5,26 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import UUID
 
-from msgspec import Struct
-
 from rustok_iggy import EventEnvelope, IggyTransport
 from rustok_iggy.topology import desired_topology
 from rustok_iggy_connector import IggyConnector
 from rustok_iggy_connector.wire.commands.partitions import DeleteSegments
 from tests.conformance.services import Place
-from tests.consumer.hosts import catalog
+from tests.consumer.hosts import Large
 from tests.waiting import until
 
 SEGMENT_BYTES = 2**20
 """The smallest that servers take."""
 LARGE = "x" * (SEGMENT_BYTES // 8)
 NOTHING_LEFT = 2**63
-
-
-@catalog.event("thing.large")
-class Large(Struct, frozen=True, kw_only=True):
-    number: int
-    text: str
 
 
 async def make_topics(connector: IggyConnector, place: Place) -> None:

@@ -10,7 +10,6 @@ from rustok_iggy import EVERYTHING, DeliveryContext, EventEnvelope, IggyTranspor
 from rustok_iggy_connector import IggyConnector
 from tests.conformance.segments import (
     LARGE,
-    Large,
     delete_segments,
     first_offset,
     make_topics,
@@ -27,6 +26,7 @@ from tests.conformance.services import (
     until_caught_up,
     until_letters,
 )
+from tests.consumer.hosts import Large
 
 pytestmark = pytest.mark.anyio
 __all__ = ["place"]

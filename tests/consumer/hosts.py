@@ -13,6 +13,7 @@ from rustok_iggy_connector import InMemoryConnector, MemoryServer
 from tests.waiting import until
 
 catalog = EventCatalog("tests")
+"""All its types are registered here: what a test sees of it must not depend on which other tests are run."""
 
 QUICK = {
     "heartbeat_interval": 0.05,
@@ -32,6 +33,12 @@ class Counted(Struct, frozen=True, kw_only=True):
 @catalog.event("thing.ignored")
 class Ignored(Struct, frozen=True, kw_only=True):
     number: int
+
+
+@catalog.event("thing.large")
+class Large(Struct, frozen=True, kw_only=True):
+    number: int
+    text: str
 
 
 def counted(number: int, tenant: UUID = TENANT) -> EventEnvelope:
