@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import process_time
 
 from benchmarks.consumers import ConsumedTopic
 from benchmarks.contenders import STREAM, TOPIC, RawClient, Reader, TypedPublisher
@@ -58,6 +59,7 @@ ROWS = {
     "consume raw 1000": Row(name="consume, 1000 tenants", baseline="raw, loop by hand", aim=0.4),
     "consume 1000": Row(name="1000 tenants beside 1", baseline="engine, 1 tenant", aim=0.8),
     "parked": Row(name="one of 100 parked", baseline="engine, none of 100 parked, the other 99", aim=0.95),
+    "parked cpu": Row(name="one of 100 parked, CPU", baseline="engine, none of 100 parked, a second of its CPU"),
 }
 PACED_AIM = Paced(p50=0.001, p99=0.005, core=0.2)
 """From publish to handler at 500 events a second. The 99th percentile is for information."""
@@ -182,4 +184,8 @@ async def consuming(raw: RawClient, embedded: EmbeddedConnectorConfig, effort: E
         "consume raw 1000": (partial(thousand.by_hand, raw), thousand.by_engine),
         "consume 1000": (one.by_engine, thousand.by_engine),
         "parked": (hundred.by_engine, partial(hundred.by_engine, parked=True)),
+        "parked cpu": (
+            partial(hundred.by_engine, clock=process_time),
+            partial(hundred.by_engine, parked=True, clock=process_time),
+        ),
     }

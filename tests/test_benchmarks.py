@@ -91,6 +91,7 @@ def test_every_row_is_measured_on_the_local_server(tmp_path: Path) -> None:
         "consume, 1000 tenants",
         "1000 tenants beside 1",
         "one of 100 parked",
+        "one of 100 parked, CPU",
     ]
     assert engine["paced"].keys() == {"loop", "loop-1ms", "engine"}
     assert all(0 < each["p50_us"] <= each["p99_us"] and each["of_a_core"] > 0 for each in engine["paced"].values())

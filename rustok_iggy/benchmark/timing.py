@@ -44,10 +44,11 @@ class Series:
 
 
 class Stretch:
-    """From the first of `expected` messages to the last, or to the end of waiting for them."""
+    """From the first of `expected` messages to the last, or to the end of waiting for them, by any clock in seconds."""
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: int, *, clock: Callable[[], float] = perf_counter) -> None:
         self.expected = expected
+        self._clock = clock
         self.done = asyncio.Event()
         self._left = expected
         self._began = self._ended = 0.0
@@ -55,17 +56,17 @@ class Stretch:
     def handled(self) -> None:
         """Count one."""
         if self._left == self.expected:
-            self._began = perf_counter()
+            self._began = self._clock()
         self._left -= 1
         if not self._left:
-            self._ended = perf_counter()
+            self._ended = self._clock()
             self.done.set()
 
     @property
     def round(self) -> Round:
         """What it took, as of now while some are left."""
         handled = self.expected - self._left
-        ended = self._ended if self.done.is_set() else perf_counter()
+        ended = self._ended if self.done.is_set() else self._clock()
         return Round(messages=handled, seconds=ended - self._began if handled else 0.0, latencies=())
 
 
