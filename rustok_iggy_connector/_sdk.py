@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -49,7 +49,7 @@ from rustok_iggy_connector.errors import (
     ServerUnreachableError,
 )
 from rustok_iggy_connector.logging import get_logger
-from rustok_iggy_connector.models import PublishBatch, ReceivedMessage
+from rustok_iggy_connector.models import PolledMessages, PublishBatch, ReceivedMessage
 from rustok_iggy_connector.refusals import incompatible, login_refused, refusal
 from rustok_iggy_connector.wire.codes import Status
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, COMMANDS, Message
@@ -146,13 +146,12 @@ class SdkClient(Client):
             raise RemoteProtocolError(f"{self._address} confirmed nothing of a batch to {subject}")
         return confirmations[0].base_offset
 
-    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
-        who = _GROUP if request.consumer.kind is ConsumerKind.GROUP else _SINGLE
+    async def poll(self, request: PollRequest, *, subject: str) -> PolledMessages:
         received = await self._answer(
             lambda: self._living().poll_messages(
                 request.stream,
                 request.topic,
-                consumer=who(request.consumer.id),
+                consumer=(_GROUP if request.consumer.kind is ConsumerKind.GROUP else _SINGLE)(request.consumer.id),
                 polling_strategy=_strategy(request.strategy),
                 count=request.count,
                 auto_commit=False,
@@ -161,7 +160,8 @@ class SdkClient(Client):
             "poll_messages",
             subject,
         )
-        return [ReceivedMessage(m.offset(), m.id(), m.payload(), m.timestamp(), _HeadersOf(m)) for m in received]
+        found = [ReceivedMessage(m.offset(), m.id(), m.payload(), m.timestamp(), _HeadersOf(m)) for m in received]
+        return PolledMessages(found)
 
     async def close(self) -> None:
         self._closed = True

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from rustok_iggy_connector.errors import RemoteProtocolError
-from rustok_iggy_connector.models import PublishBatch, ReceivedMessage
+from rustok_iggy_connector.models import PolledMessages, PublishBatch
 from rustok_iggy_connector.wire.commands import Message
 from rustok_iggy_connector.wire.primitives import Consumer, PollingStrategy
 
@@ -53,7 +52,7 @@ class Client(ABC):
         """Store the messages in order, all or none; the offset of the first."""
 
     @abstractmethod
-    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
+    async def poll(self, request: PollRequest, *, subject: str) -> PolledMessages:
         """Messages in ascending order of offset."""
 
     @abstractmethod

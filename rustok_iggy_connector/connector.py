@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -13,10 +13,10 @@ from rustok_iggy_connector.models import (
     CommittedOffset,
     ConnectorStatistics,
     GroupInfo,
+    PolledMessages,
     PublishBatch,
     PublishConfirmation,
     PublishRequest,
-    ReceivedMessage,
     ServerInfo,
     StreamInfo,
     TopicInfo,
@@ -45,11 +45,12 @@ class MessageSubscriber(ABC):
         """
 
     @abstractmethod
-    async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> Sequence[ReceivedMessage]:
+    async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
         """Messages from `offset` on, ascending, at most `max_messages`; commits nothing, waits for nothing.
 
         Empty at the end of the log, and for a member that does not own the partition: only assignment() tells which.
-        Below the first retained offset the first retained message comes, without an error: look at its offset.
+        Below the first retained offset the first retained message comes, without an error: look at its offset. Where
+        the reply says it, the last offset of the partition stands beside the messages.
 
         Raises: NotFoundError, ConnectionLostError, RequestTimeoutError.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from rustok_iggy_connector.models import (
     MAX_HEADERS_BYTES,
     MAX_PAYLOAD_BYTES,
     OutgoingMessage,
+    PolledMessages,
     PublishBatch,
     ReceivedMessage,
 )
@@ -53,7 +54,7 @@ class FramedClient(Client):
             raise RemoteProtocolError(f"no confirmation for a batch to {subject}")
         return reply.confirmations[0].base_offset
 
-    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
+    async def poll(self, request: PollRequest, *, subject: str) -> PolledMessages:
         question = PollMessages(
             consumer=request.consumer,
             stream=request.stream,
@@ -64,11 +65,16 @@ class FramedClient(Client):
         )
         reply = await self.ask(question, PollMessagesReply, subject=subject)
         if reply is None:
-            return []
-        return [
-            ReceivedMessage(offset, message_id, payload, timestamp, _HeaderBlock(headers))
-            for offset, message_id, payload, timestamp, headers in reply.contents()
-        ]
+            return PolledMessages()
+        # A member that does not own the partition is told of another one, which does not exist.
+        is_said = reply.partition_id == request.partition_id
+        return PolledMessages(
+            [
+                ReceivedMessage(offset, message_id, payload, timestamp, _HeaderBlock(headers))
+                for offset, message_id, payload, timestamp, headers in reply.contents()
+            ],
+            current_offset=reply.current_offset if is_said else None,
+        )
 
 
 def _new_message(message: OutgoingMessage, now: int, subject: str) -> NewMessage:

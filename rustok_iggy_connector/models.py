@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -108,6 +108,20 @@ class ReceivedMessage(Struct, gc=False, eq=False):
 
     def __repr__(self) -> str:
         return f"ReceivedMessage(offset={self.offset}, id={self.id:#x}, {len(self.payload)} bytes)"
+
+
+class PolledMessages(list[ReceivedMessage]):
+    """The messages of one poll, in ascending order of offset.
+
+    `current_offset` is the partition's last when the server answered, 0 also when it is empty. It is None when that was
+    not said: to a member that does not own the partition, and by the published client, which plain readers use.
+    """
+
+    __slots__ = ("current_offset",)
+
+    def __init__(self, messages: Iterable[ReceivedMessage] = (), *, current_offset: int | None = None) -> None:
+        super().__init__(messages)
+        self.current_offset = current_offset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 from rustok_iggy_connector.client import Client, PollRequest
 from rustok_iggy_connector.connector import MessageSubscriber
 from rustok_iggy_connector.errors import InvalidRequestError, NotAssignedError, NotFoundError
-from rustok_iggy_connector.models import Assignment, CommittedOffset, ReceivedMessage
+from rustok_iggy_connector.models import Assignment, CommittedOffset, PolledMessages
 from rustok_iggy_connector.names import group_of, partition_of, topic_of
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.wire.commands import groups, offsets, topics
@@ -40,7 +40,7 @@ class SessionSubscriber(MessageSubscriber):
         self._consumer = consumer
         self._forget = forget
 
-    async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> Sequence[ReceivedMessage]:
+    async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
         if offset < 0 or max_messages < 1:
             raise InvalidRequestError(f"poll from offset {offset}, {max_messages} messages: neither may be that small")
         strategy = PollingStrategy(StrategyKind.OFFSET, offset)
@@ -83,7 +83,7 @@ class SessionSubscriber(MessageSubscriber):
 
     async def _poll(
         self, consumer: Consumer, partition_id: int, strategy: PollingStrategy, count: int
-    ) -> Sequence[ReceivedMessage]:
+    ) -> PolledMessages:
         request = PollRequest(
             consumer=consumer,
             stream=self._stream,

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from rustok_iggy.consumer.assignment import is_still_ours
 from rustok_iggy.consumer.pacing import CommitPace
+from rustok_iggy.consumer.start import BEGIN_ANEW
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.watermark import Watermark
-from rustok_iggy_connector import MessageSubscriber, NotAssignedError
+from rustok_iggy.errors import OffsetOutOfRangeError
+from rustok_iggy_connector import InvalidRequestError, MessageSubscriber, NotAssignedError
 
 
 class Commits:
@@ -60,14 +62,17 @@ class Commits:
         return not self._storing.locked() and self._pace.is_due(self.watermark.unstored, self._services.clock())
 
     async def store(self) -> None:
-        """Store the watermark. Raises ConnectorError."""
+        """Store the watermark. Raises ConnectorError, and OffsetOutOfRangeError when the log ends before it."""
         async with self._storing:
             offset = self.watermark.to_store
             if offset is None or self.lost or self.frozen:
                 return
             self._require_known()
             self._sent = offset
-            await self._subscriber.commit(self._partition_id, offset=offset)
+            try:
+                await self._subscriber.commit(self._partition_id, offset=offset)
+            except InvalidRequestError as error:
+                raise self._reset(offset) from error
             self.watermark.store(offset)
             self._pace.committed(self._services.clock())
             self._expect()
@@ -107,6 +112,17 @@ class Commits:
     def _require_known(self) -> None:
         if not self._is_known():
             raise NotAssignedError("the server has not said for several heartbeats whose partition this is")
+
+    def _reset(self, offset: int) -> OffsetOutOfRangeError:
+        topic, partition_id = self._services.topic, self._partition_id
+        return OffsetOutOfRangeError(
+            f"topic {topic}, partition {partition_id}: offset {offset} is done and cannot be committed, for the log"
+            f" ends before it: {BEGIN_ANEW}",
+            topic=topic,
+            partition_id=partition_id,
+            expected=offset + 1,
+            found=None,
+        )
 
     def _expect(self) -> None:
         stored = self.watermark.stored

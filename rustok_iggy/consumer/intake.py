@@ -102,6 +102,11 @@ class Intake:
                 continue
             watermark.settle(offset)
 
+    @property
+    def position(self) -> Position:
+        """The last message that was polled, or passed over."""
+        return self._position(self.next_offset - 1)
+
     def _position(self, offset: int) -> Position:
         return Position(self._services.topic, self._partition_id, offset)
 
@@ -109,7 +114,6 @@ class Intake:
         if found <= self.next_offset or not self._exact:
             return
         services = self._services
-        services.statistics.gaps += 1
         error = OffsetOutOfRangeError(
             f"group {services.group}, topic {services.topic}, partition {self._partition_id}: the events from offset"
             f" {self.next_offset} to {found - 1} are gone, removed by retention before they were handled; accept the"
@@ -121,4 +125,5 @@ class Intake:
         )
         if services.on_gap is OnGap.STOP:
             raise error
+        services.statistics.gaps += 1
         log.error("gap_accepted", group=services.group, error=str(error))

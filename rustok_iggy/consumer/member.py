@@ -17,6 +17,7 @@ from rustok_iggy.consumer.source_journal import Journals
 from rustok_iggy.consumer.start import StartingPoint, starting_point
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import Start
+from rustok_iggy.errors import OffsetOutOfRangeError
 from rustok_iggy_connector import (
     AlreadyExistsError,
     Assignment,
@@ -251,14 +252,19 @@ class GroupMember:
         self._generation = answer.generation
 
     async def _gain(self, partition_id: int, answer: Assignment) -> None:
-        point = await starting_point(
-            self.subscriber,
-            self._connector.admin,
-            stream=self._stream,
-            topic=self._services.topic,
-            partition_id=partition_id,
-            start=self._start,
-        )
+        try:
+            point = await starting_point(
+                self.subscriber,
+                self._connector.admin,
+                stream=self._stream,
+                topic=self._services.topic,
+                partition_id=partition_id,
+                start=self._start,
+            )
+        except OffsetOutOfRangeError as error:
+            self._services.statistics.gaps += 1
+            self._failed(partition_id, error)
+            return
         self._begin(partition_id, answer.generation, point)
 
     def _begin(self, partition_id: int, generation: int, point: StartingPoint) -> None:
@@ -330,8 +336,10 @@ class GroupMember:
             self._consumers.pop(partition_id, None)
             self._handing_over.discard(partition_id)
         error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
+        if error is not None:
+            self._failed(partition_id, error)
+
+    def _failed(self, partition_id: int, error: BaseException) -> None:
         self._services.statistics.failed += 1
         log.error(
             "subscription_failed", group=self._services.group, partition_id=partition_id, error=type(error).__name__

@@ -24,7 +24,7 @@ from rustok_iggy.consumer.tenure import Tenure
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.dead_letters.overtaken import OvertakenError
 from rustok_iggy.dead_letters.records import Source
-from rustok_iggy.errors import CommitError, OffsetOutOfRangeError
+from rustok_iggy.errors import OffsetOutOfRangeError
 from rustok_iggy_connector import ConnectorError, Position, get_logger
 
 log = get_logger(__name__)
@@ -147,8 +147,13 @@ class PartitionConsumer:
 
     def fail(self, error: Exception) -> None:
         """Begin nothing more; run() raises the first such error."""
-        self._failure = self._failure or error
+        self._note(error)
         self.stop()
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, OffsetOutOfRangeError) and self._failure is None:
+            self.services.statistics.gaps += 1
+        self._failure = self._failure or error
 
     def changed(self) -> None:
         """Look again whether to poll, or whether all is drained."""
@@ -238,7 +243,7 @@ class PartitionConsumer:
         except OvertakenError:
             self._overtaken()
         except OffsetOutOfRangeError as error:
-            self._failure = error
+            self._note(error)
             self.hand_over()  # what came before it is finished
         except ConnectorError as error:
             self.fail(error)
@@ -253,7 +258,10 @@ class PartitionConsumer:
     async def commit_if_due(self) -> None:
         """Store the watermark when it is time to and no store is under way. Raises ConnectorError."""
         if self.commits.is_due:
-            await self.commits.store()
+            try:
+                await self.commits.store()
+            except OffsetOutOfRangeError as error:
+                self.fail(error)
 
     async def _take_over(self) -> bool:
         """Claim the partition and fold its journal; False when it is to be given back before that is done."""
@@ -349,12 +357,15 @@ class PartitionConsumer:
     async def _commit_at_end(self) -> None:
         try:
             await self.commits.store()
-        except ConnectorError as error:
-            come_again = CommitError(
-                f"partition {self.partition_id} of topic {self.services.topic}: {self.commits.watermark.unstored}"
-                f" handled events were not committed and will come again: {error}"
+        except (ConnectorError, OffsetOutOfRangeError) as error:
+            log.warning(
+                "commit_failed_at_end",
+                group=self.services.group,
+                topic=self.services.topic,
+                partition_id=self.partition_id,
+                come_again=self.commits.watermark.unstored,
+                error=str(error),
             )
-            log.warning("commit_failed_at_end", group=self.services.group, error=str(come_again))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -9,8 +9,12 @@ from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.membership import Membership, is_transient
-from rustok_iggy.consumer.start import recent_ids
-from rustok_iggy_connector import ConnectorError, ReceivedMessage
+from rustok_iggy.consumer.start import check_not_reset, recent_ids
+from rustok_iggy_connector import ConnectorError, PolledMessages, ReceivedMessage
+
+ZEROS_BETWEEN_QUESTIONS = 50
+"""Of an empty partition the server says 0 as of one message. Whoever has had one asks every so many empty polls, which
+is every few seconds, whether it was purged."""
 
 
 class Polling:
@@ -24,6 +28,7 @@ class Polling:
         self._wakeup = asyncio.Event()
         self._polled = asyncio.Event()
         self._pausing: asyncio.Future[None] | None = None
+        self._zeros = 0
         self.is_over = False
         self.is_stopped = False
 
@@ -86,16 +91,31 @@ class Polling:
             # Whose partition it is now decides what becomes of the watermark.
             await self._member.next_answer()
 
-    async def _poll(self, count: int) -> Sequence[ReceivedMessage]:
+    async def _poll(self, count: int) -> PolledMessages:
         try:
-            return await self._member.subscriber.poll(
+            messages = await self._member.subscriber.poll(
                 self._partition_id, offset=self._intake.next_offset, max_messages=count
             )
+            if not messages and self._ends_too_early(messages.current_offset):
+                await check_not_reset(
+                    self._member.subscriber, self._intake.position, stored=self._commits.watermark.stored
+                )
+            return messages
         except ConnectorError as error:
             if not is_transient(error):
                 raise
             await self._member.next_answer()
-            return ()
+            return PolledMessages()
+
+    def _ends_too_early(self, current: int | None) -> bool:
+        """Whether the log may end before what was polled; `current` is what an empty reply says of its end."""
+        polled = self._intake.next_offset - 1
+        if current is None or polled < 0 or current > polled:
+            return False
+        if current == polled == 0:
+            self._zeros += 1
+            return self._zeros % ZEROS_BETWEEN_QUESTIONS == 0
+        return current < polled
 
     async def _pause(self, delay: float, *, after: Sequence[ReceivedMessage]) -> None:
         """Wait before the next poll. Handlers that end meanwhile do not cut it short: only being told to end does."""

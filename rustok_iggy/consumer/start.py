@@ -10,7 +10,10 @@ from rustok_iggy.consumer.pacing import MAX_POLL_MESSAGES, PollPace
 from rustok_iggy.consumer.subscription import Start
 from rustok_iggy.errors import OffsetOutOfRangeError
 from rustok_iggy.moments import microseconds
-from rustok_iggy_connector import MessageSubscriber, Position, TopologyAdmin
+from rustok_iggy_connector import CommittedOffset, MessageSubscriber, Position, TopologyAdmin
+
+BEGIN_ANEW = "it was reset, by a purge, by being made anew or by a crash without durability; groups reset begins anew"
+"""What became of such a log, and what to do: docs/runbooks/events-gone.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +40,10 @@ async def starting_point(
     """
     found = await subscriber.committed(partition_id)
     if found is not None:
-        if found.committed > found.current:
+        if log_was_reset(stored=None, found=found):
             raise OffsetOutOfRangeError(
                 f"topic {topic}, partition {partition_id}: offset {found.committed} is committed, but the log ends at"
-                f" {found.current}: it was reset, by a crash without durability or by a purge; delete the group to"
-                " begin anew",
+                f" {found.current}: {BEGIN_ANEW}",
                 topic=topic,
                 partition_id=partition_id,
                 expected=found.committed + 1,
@@ -63,6 +65,31 @@ async def starting_point(
     return StartingPoint(next_offset=first, stored=first - 1)
 
 
+def log_was_reset(*, stored: int | None, found: CommittedOffset | None) -> bool:
+    """Whether what the server has of the group's offset says so; `stored` is what it had, None: nothing.
+
+    A purge forgets offsets. A crash without durability may keep them, past the end of the log.
+    """
+    return stored is not None if found is None else found.committed > found.current
+
+
+async def check_not_reset(subscriber: MessageSubscriber, position: Position, *, stored: int | None) -> None:
+    """Raise OffsetOutOfRangeError when the log was reset after `position` was done. Raises connector errors.
+
+    A poll alone does not tell it: where a disk fails, and at a node that is behind, the log also seems to end early.
+    """
+    found = await subscriber.committed(position.partition_id)
+    if log_was_reset(stored=stored, found=found):
+        raise OffsetOutOfRangeError(
+            f"topic {position.topic}, partition {position.partition_id}: offset {position.offset} is done, but the log"
+            f" ends before it: {BEGIN_ANEW}",
+            topic=position.topic,
+            partition_id=position.partition_id,
+            expected=position.offset + 1,
+            found=None,
+        )
+
+
 async def check_within_log(subscriber: MessageSubscriber, position: Position) -> None:
     """Raise OffsetOutOfRangeError when the log ends before a position up to which everything is said to be done.
 
@@ -71,7 +98,7 @@ async def check_within_log(subscriber: MessageSubscriber, position: Position) ->
     if not await subscriber.poll(position.partition_id, offset=position.offset, max_messages=1):
         raise OffsetOutOfRangeError(
             f"topic {position.topic}, partition {position.partition_id}: the dead letters say that offset"
-            f" {position.offset} was committed, but the log ends before it: it was reset; use a new group",
+            f" {position.offset} was committed, but the log ends before it: {BEGIN_ANEW}",
             topic=position.topic,
             partition_id=position.partition_id,
             expected=position.offset,

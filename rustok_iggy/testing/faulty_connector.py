@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rustok_iggy.testing.faults import Faults
 from rustok_iggy_connector import (
     Assignment,
@@ -13,10 +11,10 @@ from rustok_iggy_connector import (
     ConnectorStatistics,
     IggyConnector,
     MessageSubscriber,
+    PolledMessages,
     PublishBatch,
     PublishConfirmation,
     PublishRequest,
-    ReceivedMessage,
     ServerInfo,
     TopologyAdmin,
 )
@@ -86,7 +84,7 @@ class FaultySubscriber(MessageSubscriber):
         self._connector.check_alive()
         return await self._subscriber.assignment()
 
-    async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> Sequence[ReceivedMessage]:
+    async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
         self._connector.check_alive()
         return await self._subscriber.poll(partition_id, offset=offset, max_messages=max_messages)
 

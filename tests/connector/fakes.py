@@ -1,9 +1,9 @@
 """Clients that do what they are told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
-from rustok_iggy_connector import PublishBatch, ReceivedMessage
+from rustok_iggy_connector import PolledMessages, PublishBatch
 from rustok_iggy_connector.client import Client, PollRequest
 from rustok_iggy_connector.wire.commands import Message
 
@@ -27,7 +27,7 @@ class FakeClient(Client):
         self.sent.append(batch)
         return len(self.sent) - 1
 
-    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
+    async def poll(self, request: PollRequest, *, subject: str) -> PolledMessages:
         raise NotImplementedError
 
     async def close(self) -> None:

@@ -1,7 +1,6 @@
 """A subscriber of which the test decides the answers, and a member of a group that uses it."""
 
 import asyncio
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from rustok_iggy_connector import (
     CommittedOffset,
     MessageSubscriber,
     NotAssignedError,
+    PolledMessages,
     ReceivedMessage,
 )
 from tests.consumer.hosts import QUICK, catalog, counted
@@ -65,11 +65,13 @@ class ScriptedSubscriber(MessageSubscriber):
         self._fail("assignment")
         return Assignment(generation=self.generation, partitions=self.owned)
 
-    async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> Sequence[ReceivedMessage]:
+    async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
         await asyncio.sleep(0)
         self._fail("poll")
         self.polled.append((partition_id, offset, max_messages))
-        return [each for each in self.logs.get(partition_id, []) if each.offset >= offset][:max_messages]
+        log = self.logs.get(partition_id, [])
+        found = [each for each in log if each.offset >= offset][:max_messages]
+        return PolledMessages(found, current_offset=log[-1].offset if log else 0)
 
     async def committed(self, partition_id: int) -> CommittedOffset | None:
         self._fail("committed")

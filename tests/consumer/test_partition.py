@@ -10,7 +10,14 @@ import pytest
 from rustok_iggy import DeliveryContext, EventEnvelope, OffsetOutOfRangeError, OnGap, Reject
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
-from rustok_iggy_connector import Assignment, ConnectionLostError, MessageSubscriber, NotAssignedError, NotFoundError
+from rustok_iggy_connector import (
+    Assignment,
+    ConnectionLostError,
+    InvalidRequestError,
+    MessageSubscriber,
+    NotAssignedError,
+    NotFoundError,
+)
 from tests.consumer.hosts import TENANT, Recorder
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
@@ -91,7 +98,7 @@ async def test_losing_it_in_the_step_in_which_a_delivery_was_to_begin_ends_it_an
     subject.runner.resume(TENANT)
     assert not subject.runner.is_idle, "a task that has not begun"
     subject.lose()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await task
     assert (handler.seen, subscriber.commits, subject.runner.is_idle) == ([], [], True)
     assert all(slots.take(subject.runner) for _ in range(slots.limit)), "every slot is free again"
@@ -141,6 +148,57 @@ async def test_a_gap_may_be_accepted_and_is_counted() -> None:
     subject.stop()
     await task
     assert (subscriber.commits[-1], subject.services.statistics.gaps) == ((0, 8), 1)
+
+
+async def test_a_log_that_is_emptied_ends_it() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0, 1, 2)
+    subject = consumer(subscriber, handler)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: subscriber.commits[-1:] == [(0, 2)])
+    subscriber.logs[0] = stored(0)
+    del subscriber.offsets[0]
+    with pytest.raises(OffsetOutOfRangeError, match="offset 2 is done, but the log ends before it") as caught:
+        await task
+    assert (caught.value.expected, caught.value.found, subject.services.statistics.gaps) == (3, None, 1)
+
+
+async def test_a_log_that_is_emptied_before_anything_was_committed_ends_it() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0, 1, 2)
+    subscriber.fail_next("commit", *[InvalidRequestError("past the end")] * 9)
+    subject = consumer(subscriber, handler)
+    with pytest.raises(OffsetOutOfRangeError, match="offset 2 is done and cannot be committed"):
+        await subject.run()
+    assert subject.services.statistics.gaps == 1
+
+
+async def test_a_node_that_is_behind_is_waited_for() -> None:
+    """What the group has committed tells it from a log that was reset."""
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    log = subscriber.logs[0] = stored(0, 1, 2, 3)
+    subject = consumer(subscriber, handler)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: subscriber.commits[-1:] == [(0, 3)])
+    subscriber.logs[0], subscriber.offsets[0], polls = log[:2], 1, len(subscriber.polled)
+    await until(lambda: len(subscriber.polled) > polls + 5)
+    subscriber.logs[0] = [*log, *stored(4)]
+    await until(lambda: handler.numbers == [0, 1, 2, 3, 4])
+    subject.stop()
+    await task
+
+
+async def test_an_idle_poll_asks_for_nothing_else() -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0, 1, 2)
+    subject = consumer(subscriber, handler)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: subscriber.commits[-1:] == [(0, 2)])
+    subscriber.fail_next("committed", AssertionError("asked"))
+    polls = len(subscriber.polled)
+    await until(lambda: len(subscriber.polled) > polls + 5)
+    subject.stop()
+    await task
 
 
 async def test_a_group_without_an_offset_begins_at_the_first_event_there_is() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from rustok_iggy import OffsetOutOfRangeError, Start
-from rustok_iggy.consumer.start import StartingPoint, starting_point
+from rustok_iggy.consumer.start import StartingPoint, log_was_reset, starting_point
+from rustok_iggy_connector import CommittedOffset
 from tests.consumer.scripted import ScriptedSubscriber, stored
 
 pytestmark = pytest.mark.anyio
@@ -74,3 +75,19 @@ async def test_a_log_shorter_than_its_committed_offset_was_reset() -> None:
     with pytest.raises(OffsetOutOfRangeError, match="offset 9 is committed, but the log ends at 3") as caught:
         await start_at(log_of(*range(4), committed=9), Start.EARLIEST)
     assert (caught.value.expected, caught.value.found) == (10, 3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "found", "was_reset"),
+    [
+        (9, None, True),  # a purge forgets offsets
+        (None, None, False),  # nothing was committed yet
+        (9, CommittedOffset(committed=9, current=4), True),  # a crash lost the end of the log
+        (9, CommittedOffset(committed=4, current=4), False),  # a node that is behind
+        (9, CommittedOffset(committed=9, current=9), False),
+    ],
+)
+async def test_what_the_server_has_of_an_offset_tells_that_the_log_was_reset(
+    stored: int | None, found: CommittedOffset | None, was_reset: bool
+) -> None:
+    assert log_was_reset(stored=stored, found=found) is was_reset
