@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from rustok_iggy_connector.client import Client
 from rustok_iggy_connector.connector import TopologyAdmin
 from rustok_iggy_connector.errors import InvalidRequestError, NotFoundError, UnsupportedOptionError
 from rustok_iggy_connector.group_offsets import store_as_only_member
+from rustok_iggy_connector.member_roll import ROLL_PREFIX, read_roll
 from rustok_iggy_connector.models import CommittedOffset, GroupInfo, StreamInfo, TopicInfo, TopicSpec
 from rustok_iggy_connector.names import check_names, group_of, partition_of, topic_of
 from rustok_iggy_connector.sessions import Session
@@ -77,7 +79,8 @@ class SessionAdmin(TopologyAdmin):
             )
         except NotFoundError:
             return ()
-        return () if found is None else tuple(sorted(group.name for group in found.groups))
+        names = () if found is None else tuple(group.name for group in found.groups)
+        return tuple(sorted(name for name in names if not name.startswith(ROLL_PREFIX)))
 
     async def store_group_offsets(
         self,
@@ -172,8 +175,7 @@ class SessionAdmin(TopologyAdmin):
 
     async def delete_group(self, *, stream: str, topic: str, group: str) -> None:
         check_names(stream=stream, topic=topic, group=group)
-        request = groups.DeleteGroup(stream=stream, topic=topic, group=group)
-        await self._session.run(lambda client: client.request(request, subject=group_of(stream, topic, group)))
+        await self._session.run(lambda client: _delete_group(client, stream, topic, group))
 
     async def delete_topic(self, *, stream: str, topic: str) -> None:
         check_names(stream=stream, topic=topic)
@@ -184,6 +186,17 @@ class SessionAdmin(TopologyAdmin):
         check_names(stream=stream)
         request = streams.DeleteStream(stream=stream)
         await self._session.run(lambda client: client.request(request, subject=f"stream {stream!r}"))
+
+
+async def _delete_group(client: Client, stream: str, topic: str, group: str) -> None:
+    """With what members that died left on its roll, which nobody would read any more."""
+    subject = group_of(stream, topic, group)
+    await client.request(groups.DeleteGroup(stream=stream, topic=topic, group=group), subject=subject)
+    listed = await client.ask(groups.GetGroups(stream=stream, topic=topic), groups.GroupList, subject=subject)
+    for entry in read_roll(((each.id, each.name) for each in listed.groups) if listed else (), group=group):
+        with contextlib.suppress(NotFoundError):
+            request = groups.DeleteGroup(stream=stream, topic=topic, group=entry.name)
+            await client.request(request, subject=subject)
 
 
 async def _committed_offsets(client: Client, stream: str, topic: str, group: str) -> dict[int, CommittedOffset]:

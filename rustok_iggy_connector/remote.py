@@ -18,9 +18,11 @@ from rustok_iggy_connector.errors import ConfigError, ConnectorError, Permission
 from rustok_iggy_connector.generation import speaks_older_protocol
 from rustok_iggy_connector.logging import get_logger
 from rustok_iggy_connector.member_identity import MemberDirectory, MemberIdentity
+from rustok_iggy_connector.member_roll import RollTiming
 from rustok_iggy_connector.models import ServerInfo
 from rustok_iggy_connector.refusals import incompatible
 from rustok_iggy_connector.retry import RetryPolicy
+from rustok_iggy_connector.roll_call import RollCall
 from rustok_iggy_connector.session_connector import SessionConnector
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.wire.commands.system import GetStats, Ping, Stats
@@ -48,8 +50,9 @@ class RemoteConnector(SessionConnector):
     """Tries the addresses in turn, round after round, until one answers a login or connect_timeout is over.
 
     `locate` replaces the addresses: it is asked at each attempt, for a server that may come back elsewhere. `members`
-    is where the members of this machine are recorded, so that the next ones can log out those that died. A session
-    that went is opened the same way by the next call that needs it. In a child made by fork it is closed.
+    is where the members of this machine are recorded, so that the next ones can log out those that died; without it
+    they put themselves on a roll at the server (member_roll.py), which takes `roll_timing` long. A session that went is
+    opened the same way by the next call that needs it. In a child made by fork it is closed.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class RemoteConnector(SessionConnector):
         *,
         locate: Locate | None = None,
         members: MemberDirectory | None = None,
+        roll_timing: RollTiming = RollTiming(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -71,6 +75,7 @@ class RemoteConnector(SessionConnector):
         self._config = config
         self._locate = locate
         self._members = members
+        self._roll_timing = roll_timing
         self._sleep = sleep
         self._login = Login(username=config.username, password=config.password, token=config.token)
         self._retry = RetryPolicy(max_elapsed=config.connect_timeout)
@@ -101,6 +106,20 @@ class RemoteConnector(SessionConnector):
             _log.warning("member_not_recorded", reason=error.strerror)
             return MemberIdentity()
 
+    def _roll_call(self, who: MemberIdentity, *, stream: str, topic: str, group: str) -> RollCall | None:
+        if self._members is not None:
+            return None
+        return RollCall(
+            stream=stream,
+            topic=topic,
+            group=group,
+            client_id=who.client,
+            bury=self._log_out,
+            timing=self._roll_timing,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
     def _at(self, who: MemberIdentity, timeout: float) -> OpenAt:
         return partial(open_wire_client, login=self._login, timeout=timeout, who=who)
 
@@ -108,13 +127,17 @@ class RemoteConnector(SessionConnector):
         """Log out the members that died on this machine: a restarted server may still keep partitions for them."""
         for dead in () if self._members is None else self._members.abandoned():
             try:
-                await (await self._open(self._at(dead, timeout))).close()
+                await self._log_out(dead, timeout)
             except ConnectorError as error:  # whoever joins next tries again
                 _log.warning("dead_member_not_logged_out", reason=str(error))
                 return
             finally:
                 dead.release()
             _log.info("dead_member_logged_out")
+
+    async def _log_out(self, dead: MemberIdentity, timeout: float | None = None) -> None:
+        timeout = self._config.member_timeout if timeout is None else timeout
+        await (await self._open(self._at(dead, timeout))).close()
 
     async def _open(self, open_at: OpenAt) -> Client:
         deadline = self._clock() + self._config.connect_timeout

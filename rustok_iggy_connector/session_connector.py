@@ -27,6 +27,7 @@ from rustok_iggy_connector.models import (
     ServerInfo,
 )
 from rustok_iggy_connector.names import check_names, partition_of
+from rustok_iggy_connector.roll_call import RollCall
 from rustok_iggy_connector.sessions import Counters, Session, closed
 from rustok_iggy_connector.subscriber import GroupMember, PlainReader, SessionSubscriber
 
@@ -87,6 +88,10 @@ class SessionConnector(IggyConnector):
     def _new_member(self) -> MemberIdentity:
         """Who a member that subscribes now is for the server."""
         return MemberIdentity()
+
+    def _roll_call(self, who: MemberIdentity, *, stream: str, topic: str, group: str) -> RollCall | None:  # noqa: ARG002 - for kinds that need it
+        """Its part in the roll of its group, where nothing else tells who died."""
+        return None
 
     @abstractmethod
     async def _reach(self, session: Session) -> ServerInfo:
@@ -199,14 +204,16 @@ class SessionConnector(IggyConnector):
             session = self._session(self._request_timeout)
             return PlainReader(session, stream=stream, topic=topic, consumer=consumer, forget=forget)
         who = self._new_member()
+        roll = self._roll_call(who, stream=stream, topic=topic, group=group)
         session = Session(
             partial(self._open_member, who),
             timeout=self._member_timeout,
             counters=self._counters,
-            on_closed=who.release,
+            farewell=None if roll is None else roll.leave,
+            on_closed=partial(_member_gone, who, roll),
             clock=self._clock,
         )
-        return GroupMember(session, stream=stream, topic=topic, group=group, forget=forget)
+        return GroupMember(session, stream=stream, topic=topic, group=group, roll=roll, forget=forget)
 
     def _session(self, timeout: float) -> Session:
         return Session(self._open_client, timeout=timeout, counters=self._counters, clock=self._clock)
@@ -224,6 +231,12 @@ class SessionConnector(IggyConnector):
         if self._server is None:
             raise ConnectorClosedError("the connector is not connected: use it within `async with`, or call connect()")
         return self._server
+
+
+def _member_gone(who: MemberIdentity, roll: RollCall | None) -> None:
+    if roll is not None:
+        roll.stop()
+    who.release()
 
 
 def _check_size(batch: PublishBatch, payload_bytes: int) -> None:

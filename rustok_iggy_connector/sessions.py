@@ -43,12 +43,14 @@ class Session:
         *,
         timeout: float,
         counters: Counters,
+        farewell: Callable[[Client], Awaitable[None]] | None = None,
         on_closed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_client = open_client
         self._timeout = timeout
         self._counters = counters
+        self._farewell = farewell
         self._on_closed = on_closed
         self._clock = clock
         self._client: Client | None = None
@@ -83,14 +85,18 @@ class Session:
             return await self._counted(call, client)
 
     async def close(self) -> None:
-        """Idempotent; ends whatever is waited for here."""
+        """Say farewell and close the client. Idempotent; ends whatever is waited for here."""
         self._closed = True
         client, self._client = self._client, None
         if self._opening is not None:
             self._opening.cancel()
         try:
-            if client is not None:
-                await client.close()
+            try:
+                if client is not None and client.usable and self._farewell is not None:
+                    await self._farewell(client)
+            finally:
+                if client is not None:
+                    await client.close()
         finally:
             self._on_closed()
 

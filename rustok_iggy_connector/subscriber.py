@@ -10,6 +10,7 @@ from rustok_iggy_connector.connector import MessageSubscriber
 from rustok_iggy_connector.errors import InvalidRequestError, NotAssignedError, NotFoundError
 from rustok_iggy_connector.models import Assignment, CommittedOffset, PolledMessages
 from rustok_iggy_connector.names import group_of, partition_of, topic_of
+from rustok_iggy_connector.roll_call import RollCall
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.wire.commands import groups, offsets, topics
 from rustok_iggy_connector.wire.primitives import Consumer, ConsumerKind, PollingStrategy, StrategyKind
@@ -135,14 +136,25 @@ class SessionSubscriber(MessageSubscriber):
 
 
 class GroupMember(SessionSubscriber):
-    """A member of a consumer group. The membership is the session's: a new session has to join again."""
+    """A member of a consumer group. The membership is the session's: a new session has to join again.
+
+    `roll` None: the server forgets members, or who died is known otherwise.
+    """
 
     def __init__(
-        self, session: Session, *, stream: str, topic: str, group: str, forget: Callable[[SessionSubscriber], object]
+        self,
+        session: Session,
+        *,
+        stream: str,
+        topic: str,
+        group: str,
+        roll: RollCall | None,
+        forget: Callable[[SessionSubscriber], object],
     ) -> None:
         consumer = Consumer(ConsumerKind.GROUP, group)
         super().__init__(session, stream=stream, topic=topic, consumer=consumer, forget=forget)
         self._group = group
+        self._roll = roll
 
     async def assignment(self) -> Assignment:
         return await self.session.run(self._sync_or_join)
@@ -152,10 +164,14 @@ class GroupMember(SessionSubscriber):
         subject = group_of(self._stream, self._topic, self._group)
         owned = await client.ask(sync, groups.Assignment, subject=subject)
         if owned is None:
+            if self._roll is not None:
+                await self._roll.enter(client)
             await client.request(
                 groups.JoinGroup(stream=self._stream, topic=self._topic, group=self._group), subject=subject
             )
             owned = await client.ask(sync, groups.Assignment, subject=subject)
+            if self._roll is not None:
+                self._roll.begin(self.session)
         return _NOT_A_MEMBER if owned is None else Assignment(generation=owned.generation, partitions=owned.partitions)
 
     async def _run(self, call: Callable[[Client], Awaitable[_T]]) -> _T:

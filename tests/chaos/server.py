@@ -41,12 +41,14 @@ class Server:
 class OwnServer(Server):
     """Started by this process."""
 
-    def __init__(self, program: ServerProgram, directory: DataDirectory, lock: DataDirectoryLock) -> None:
+    def __init__(
+        self, program: ServerProgram, directory: DataDirectory, lock: DataDirectoryLock, *, data_dir: str | None
+    ) -> None:
         super().__init__(
             address=f"127.0.0.1:{free_port()}",
             credentials=directory.make_credentials(),
             is_ours=True,
-            data_dir=str(directory.path),
+            data_dir=data_dir,
         )
         self._program = program
         lock.note(program.engine)  # this process runs it, and others attach
@@ -75,8 +77,10 @@ class OwnServer(Server):
 
 @asynccontextmanager
 async def running_server(engine: str, directory: Path) -> AsyncIterator[Server]:
-    """`engine`: local; iggy-server, as RUSTOK_IGGY_SERVER names it; or remote, at RUSTOK_IGGY_ADDRESS."""
-    if engine == "remote":
+    """`engine`: local; iggy-server, as RUSTOK_IGGY_SERVER names it; or remote: at RUSTOK_IGGY_ADDRESS, and where that
+    names nothing an iggy-server that the processes of the run know by its address alone.
+    """
+    if engine == "remote" and "RUSTOK_IGGY_ADDRESS" in os.environ:
         yield Server(
             address=os.environ["RUSTOK_IGGY_ADDRESS"],
             credentials=Credentials(
@@ -85,13 +89,15 @@ async def running_server(engine: str, directory: Path) -> AsyncIterator[Server]:
             ),
         )
         return
-    binary = os.environ["RUSTOK_IGGY_SERVER"] if engine == Engine.IGGY_SERVER else None
-    config = EmbeddedConnectorConfig(data_dir=str(directory), engine=Engine(engine), server_path=binary)
+    kind = Engine.LOCAL if engine == "local" else Engine.IGGY_SERVER
+    binary = os.environ["RUSTOK_IGGY_SERVER"] if kind is Engine.IGGY_SERVER else None
+    config = EmbeddedConnectorConfig(data_dir=str(directory), engine=kind, server_path=binary)
     data = DataDirectory(config.data_dir)
     data.prepare()
     lock = data.try_lock()
     assert lock is not None, f"{directory} is in use"
-    server = OwnServer(await asyncio.to_thread(find_program, config, holds=None), data, lock)
+    program = await asyncio.to_thread(find_program, config, holds=None)
+    server = OwnServer(program, data, lock, data_dir=None if engine == "remote" else str(directory))
     try:
         await server.restart()
         yield server

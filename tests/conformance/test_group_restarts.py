@@ -2,8 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,17 @@ from rustok_iggy_connector import (
     EmbeddedConnector,
     IggyConnector,
     MessageSubscriber,
+    RemoteConnector,
+    RemoteConnectorConfig,
     TopicSpec,
 )
 from rustok_iggy_connector._sdk import Login
 from rustok_iggy_connector.data_directory import DataDirectory
 from rustok_iggy_connector.embedded import MEMBERS
 from rustok_iggy_connector.member_identity import MemberDirectory
-from rustok_iggy_connector.wire.commands.groups import JoinGroup
+from rustok_iggy_connector.member_roll import ROLL_PREFIX, RollTiming
+from rustok_iggy_connector.subscriber import GroupMember
+from rustok_iggy_connector.wire.commands.groups import GetGroups, GroupList, JoinGroup
 from rustok_iggy_connector.wire_client import WireClient
 from rustok_iggy_connector.wire_login import open_wire_client
 from tests.conformance.backends import Backend, Feature
@@ -30,6 +36,19 @@ from tests.waiting import until
 pytestmark = [pytest.mark.anyio, pytest.mark.needs(Feature.RESTART)]
 STREAM, GROUP = "restarts", "readers"
 ALL = list(range(PARTITIONS))
+TIMING = RollTiming(look_interval=0.1, call_delay=0.2, answer_timeout=1.0)
+"""A roll call in seconds; who lives has ten looks to answer, also on a machine with much else to do."""
+TWO_MEMBERS = f"""
+import asyncio, sys
+from rustok_iggy_connector import RemoteConnector, RemoteConnectorConfig
+async def main():
+    config = RemoteConnectorConfig(addresses=(sys.argv[1],), username=sys.argv[2], password=sys.argv[3])
+    async with RemoteConnector(config) as connector:
+        members = [await connector.subscribe(stream="{STREAM}", topic="{TOPIC}", group="{GROUP}") for _ in range(2)]
+        print("joined", flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
 
 
 @pytest.fixture(params=[signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
@@ -164,3 +183,130 @@ async def test_nobody_alive_is_logged_out(backend: Backend, owner: EmbeddedConne
         await third.leave()
         await all_is_owned([first, second])
         assert (await first.assignment()).generation - generation <= 2
+
+
+def remote_config(owner: EmbeddedConnector, directory: Path) -> RemoteConnectorConfig:
+    credentials = DataDirectory(directory).credentials()
+    assert credentials is not None
+    return RemoteConnectorConfig(
+        addresses=(owner.server.address,), username=credentials.username, password=credentials.password
+    )
+
+
+@pytest.fixture
+async def remote(owner: EmbeddedConnector, directory: Path) -> AsyncIterator[RemoteConnector]:
+    """Reaches the owner's server by its address alone, wherever it is after a restart."""
+
+    async def locate() -> str:
+        assert owner._server is not None
+        return (await owner._server.reach()).address
+
+    async with RemoteConnector(remote_config(owner, directory), locate=locate, roll_timing=TIMING) as opened:
+        yield opened
+
+
+@pytest.fixture
+def two_members(owner: EmbeddedConnector, directory: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process on another host, so to speak, with two members of the group."""
+    config = remote_config(owner, directory)
+    arguments = [config.addresses[0], config.username, config.password or ""]
+    process = subprocess.Popen(
+        [sys.executable, "-c", TWO_MEMBERS, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "joined\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+async def die_while_down(process: "subprocess.Popen[str]", owner: EmbeddedConnector, how: signal.Signals) -> None:
+    process.send_signal(signal.SIGSTOP)
+    await restart(owner, how)
+    process.kill()
+
+
+async def roll(owner: EmbeddedConnector) -> list[str]:
+    """The entries of members, which no list of groups shows."""
+    assert owner._remote is not None
+    session = owner._remote._admin_session
+    assert session is not None
+    found = await session.run(
+        lambda client: client.ask(GetGroups(stream=STREAM, topic=TOPIC), GroupList, subject="the topic")
+    )
+    assert found is not None
+    return [each.name for each in found.groups if each.name.startswith(ROLL_PREFIX)]
+
+
+async def roll_is_called(member: MessageSubscriber) -> None:
+    """Return when a member knows who is dead."""
+    assert isinstance(member, GroupMember)
+    call = member._roll
+    assert call is not None
+
+    async def sure() -> bool:
+        return not call._attendance._is_unsure
+
+    await until(sure)
+
+
+async def test_over_the_network_a_new_member_gets_what_the_dead_had(
+    owner: EmbeddedConnector,
+    two_members: "subprocess.Popen[str]",
+    remote: RemoteConnector,
+    how: signal.Signals,
+) -> None:
+    await die_while_down(two_members, owner, how)
+    member = await join(remote)
+    await all_is_owned([member])
+    await roll_is_called(member)
+    assert len(await roll(owner)) == 1
+    assert await owner.admin.list_groups(stream=STREAM, topic=TOPIC) == (GROUP,)
+    await member.leave()
+    assert await roll(owner) == []
+
+
+async def test_over_the_network_those_that_live_on_get_what_the_dead_had(
+    owner: EmbeddedConnector,
+    two_members: "subprocess.Popen[str]",
+    remote: RemoteConnector,
+) -> None:
+    living = [await join(remote), await join(remote)]
+    await die_while_down(two_members, owner, signal.SIGKILL)
+    await all_is_owned(living)
+    for member in living:
+        for partition in (await member.assignment()).partitions:
+            await member.commit(partition, offset=1)
+
+
+async def test_over_the_network_nobody_alive_is_logged_out(remote: RemoteConnector, owner: EmbeddedConnector) -> None:
+    members = [await join(remote), await join(remote)]
+    await all_is_owned(members)
+    for member in members:
+        await roll_is_called(member)
+    generation = (await members[0].assignment()).generation
+    members.append(await join(remote))
+    await roll_is_called(members[-1])
+    await all_is_owned(members)
+    assert (await members[0].assignment()).generation == generation + 1
+    assert len(await roll(owner)) == len(members)
+
+
+async def test_a_group_that_is_deleted_takes_the_entries_of_its_dead_with_it(
+    remote: RemoteConnector, two_members: "subprocess.Popen[str]", owner: EmbeddedConnector
+) -> None:
+    two_members.kill()
+    two_members.wait()
+
+    async def nobody_is_left() -> bool:
+        described = await owner.admin.describe_group(stream=STREAM, topic=TOPIC, group=GROUP)
+        return described is not None and not described.members
+
+    await until(nobody_is_left)
+    assert len(await roll(owner)) == 2
+    await remote.admin.delete_group(stream=STREAM, topic=TOPIC, group=GROUP)
+    assert await roll(owner) == []
