@@ -179,8 +179,8 @@ def groups(before: Iterable[ConsumerGroup], after: Iterable[ConsumerGroup], *, a
                 state="warning",
                 text=f"{name} has members, but committed nothing for {apart:g} s in partitions"
                 f" {', '.join(map(str, still))} where events wait",
-                advice="slow or waiting handlers look so, and so do members that are gone and still counted (after a"
-                " server was restarted): look at its services' health; restarting them makes the server deal anew",
+                advice="slow or waiting handlers look so: look at its services' health. So do members that died while"
+                " the server was down: the others log them out within half a minute, if all are of this library",
             )
         elif group.lag >= LAG_AGE_NOTE:
             yield Finding(check="groups", state="note", text=f"{name} is {plural(group.lag, 'event')} behind")

@@ -20,6 +20,7 @@ class Fault(StrEnum):
     KILL_MEMBER = "member killed"
     KILL_PUBLISHER = "publisher killed"
     KILL_SERVER = "server killed"
+    KILL_BOTH = "member killed while the server was down"
     HOLD_UP_MEMBER = "member stopped for longer than three heartbeats"
     END_MEMBER = "member told to end"
 
@@ -28,10 +29,12 @@ SHARES = {
     Fault.KILL_MEMBER: 4,
     Fault.KILL_PUBLISHER: 2,
     Fault.KILL_SERVER: 2,
+    Fault.KILL_BOTH: 1,
     Fault.HOLD_UP_MEMBER: 2,
     Fault.END_MEMBER: 1,
 }
 """How often each comes, against the others."""
+OF_OUR_SERVER = (Fault.KILL_SERVER, Fault.KILL_BOTH)
 HELD_UP = (3.5 * HEARTBEAT, 8 * HEARTBEAT)
 """Seconds."""
 
@@ -50,7 +53,7 @@ class Faults:
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
-        shares = {fault: share for fault, share in SHARES.items() if self.server.is_ours or fault != Fault.KILL_SERVER}
+        shares = {fault: share for fault, share in SHARES.items() if self.server.is_ours or fault not in OF_OUR_SERVER}
         try:
             while True:
                 await asyncio.sleep(self.interval)
@@ -75,6 +78,8 @@ class Faults:
                 self.publisher.send(signal.SIGKILL)
             case Fault.KILL_SERVER:
                 self._keep(self._restart_server())
+            case Fault.KILL_BOTH:
+                self._keep(self._restart_server(and_kill=member))
             case Fault.HOLD_UP_MEMBER:
                 self._keep(self._hold_up(member, seconds))
             case Fault.END_MEMBER:
@@ -92,9 +97,11 @@ class Faults:
         finally:
             member.send(signal.SIGCONT)
 
-    async def _restart_server(self) -> None:
+    async def _restart_server(self, *, and_kill: Running | None = None) -> None:
         async with self._starting:
             kill(self.server)
+            if and_kill is not None:  # nobody notices that its connection ends: iggy-server keeps it in the group
+                and_kill.send(signal.SIGKILL)
             await self.server.restart()
 
 

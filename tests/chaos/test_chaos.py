@@ -9,12 +9,13 @@ import pytest
 from tests.chaos.chaos_run import Plan, run
 
 pytestmark = pytest.mark.anyio
+needs_iggy_server = pytest.mark.skipif(
+    "RUSTOK_IGGY_SERVER" not in os.environ, reason="RUSTOK_IGGY_SERVER names no binary"
+)
 ENGINES = [
     "local",
-    pytest.param(
-        "iggy-server",
-        marks=pytest.mark.skipif("RUSTOK_IGGY_SERVER" not in os.environ, reason="RUSTOK_IGGY_SERVER names no binary"),
-    ),
+    pytest.param("iggy-server", marks=needs_iggy_server),
+    pytest.param("remote", marks=needs_iggy_server),
 ]
 
 

@@ -5,7 +5,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from rustok_iggy_connector import IggyConnector, OutgoingMessage, PublishBatch, PublishRequest, TopicSpec
+from rustok_iggy_connector import (
+    IggyConnector,
+    OutgoingMessage,
+    PublishBatch,
+    PublishRequest,
+    RemoteConnector,
+    TopicSpec,
+)
+from rustok_iggy_connector.member_roll import ROLL_PREFIX
+from rustok_iggy_connector.wire.commands.groups import GetGroups, GroupList
 from tests.conformance.backends import Backend, backend_names, open_backend, unique
 
 TOPIC = "events"
@@ -71,3 +80,14 @@ def request_of(stream: str, payload: bytes = b"x", *, partition: int = 0, **fiel
 def batch_of(stream: str, payloads: Sequence[bytes], *, partition: int = 0) -> PublishBatch:
     messages = [OutgoingMessage(id=uuid.uuid4(), payload=payload) for payload in payloads]
     return PublishBatch(stream=stream, topic=TOPIC, partition_id=partition, messages=messages)
+
+
+async def roll_of_topic(connector: RemoteConnector, *, stream: str, topic: str) -> list[str]:
+    """The entries that members made (member_roll.py), which no list of groups shows."""
+    session = connector._admin_session
+    assert session is not None
+    found = await session.run(
+        lambda client: client.ask(GetGroups(stream=stream, topic=topic), GroupList, subject="the topic")
+    )
+    assert found is not None
+    return [each.name for each in found.groups if each.name.startswith(ROLL_PREFIX)]

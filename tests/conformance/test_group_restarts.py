@@ -24,13 +24,13 @@ from rustok_iggy_connector._sdk import Login
 from rustok_iggy_connector.data_directory import DataDirectory
 from rustok_iggy_connector.embedded import MEMBERS
 from rustok_iggy_connector.member_identity import MemberDirectory
-from rustok_iggy_connector.member_roll import ROLL_PREFIX, RollTiming
+from rustok_iggy_connector.member_roll import RollTiming
 from rustok_iggy_connector.subscriber import GroupMember
-from rustok_iggy_connector.wire.commands.groups import GetGroups, GroupList, JoinGroup
+from rustok_iggy_connector.wire.commands.groups import JoinGroup
 from rustok_iggy_connector.wire_client import WireClient
 from rustok_iggy_connector.wire_login import open_wire_client
 from tests.conformance.backends import Backend, Feature
-from tests.conformance.conftest import PARTITIONS, TOPIC, batch_of
+from tests.conformance.conftest import PARTITIONS, TOPIC, batch_of, roll_of_topic
 from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs(Feature.RESTART)]
@@ -82,7 +82,7 @@ async def join(connector: IggyConnector) -> MessageSubscriber:
 async def join_and_die(directory: Path, connector: IggyConnector) -> WireClient:
     """A member of a process that is gone: nobody holds the lock of its record, nobody will reopen its session."""
     who = MemberDirectory(directory / MEMBERS).enter()
-    credentials = DataDirectory(directory).credentials()
+    credentials = DataDirectory(str(directory)).credentials()
     assert credentials is not None
     assert who.record is not None
     client = await open_wire_client(
@@ -186,7 +186,7 @@ async def test_nobody_alive_is_logged_out(backend: Backend, owner: EmbeddedConne
 
 
 def remote_config(owner: EmbeddedConnector, directory: Path) -> RemoteConnectorConfig:
-    credentials = DataDirectory(directory).credentials()
+    credentials = DataDirectory(str(directory)).credentials()
     assert credentials is not None
     return RemoteConnectorConfig(
         addresses=(owner.server.address,), username=credentials.username, password=credentials.password
@@ -231,15 +231,8 @@ async def die_while_down(process: "subprocess.Popen[str]", owner: EmbeddedConnec
 
 
 async def roll(owner: EmbeddedConnector) -> list[str]:
-    """The entries of members, which no list of groups shows."""
     assert owner._remote is not None
-    session = owner._remote._admin_session
-    assert session is not None
-    found = await session.run(
-        lambda client: client.ask(GetGroups(stream=STREAM, topic=TOPIC), GroupList, subject="the topic")
-    )
-    assert found is not None
-    return [each.name for each in found.groups if each.name.startswith(ROLL_PREFIX)]
+    return await roll_of_topic(owner._remote, stream=STREAM, topic=TOPIC)
 
 
 async def roll_is_called(member: MessageSubscriber) -> None:

@@ -19,6 +19,7 @@ from rustok_iggy_connector import (
 )
 from rustok_iggy_connector.wire.commands.users import CreateUser, Permissions, StreamPermissions, TopicPermissions
 from tests.conformance.backends import Backend, Feature, unique
+from tests.conformance.conftest import roll_of_topic
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs(Feature.LOGIN)]
 
@@ -88,6 +89,9 @@ class World:
         assert session is not None
         await session.run(lambda client: client.request(request, subject=request.username))
         return msgspec.structs.replace(self._backend.remote_config(), username=request.username, password=PASSWORD)
+
+    async def roll(self) -> list[str]:
+        return await roll_of_topic(self._root, stream=self.stream, topic="domain")
 
     async def login(self, role: str) -> IggyConnector:
         return await self._closing.enter_async_context(RemoteConnector(await self.user(role)))
@@ -164,3 +168,11 @@ async def test_a_refused_step_says_what_was_to_be_done_and_what_is_missing(world
     )
     with pytest.raises(PermissionDeniedError, match=r"topic domain should keep .* manage_topic on the topic"):
         await TopologyManager(user.admin, other).apply()
+
+
+async def test_a_consumer_enters_the_roll_and_leaves_it_without_further_rights(world: World) -> None:
+    user = await world.login("consumer")
+    member = await user.subscribe(stream=world.stream, topic="domain", group="billing")
+    assert len(await world.roll()) == 1
+    await member.leave()
+    assert await world.roll() == []

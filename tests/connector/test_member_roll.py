@@ -108,6 +108,7 @@ def test_a_call_before_the_session_was_opened_says_nothing(me: Attendance) -> No
 
 def test_later_calls_do_not_put_the_end_off(me: Attendance) -> None:
     me.look(roll(name(ME), name(OTHER)), now=0.0, chance=0.0)
+    step = Step()
     for now in range(1, 12):
         calls = [(10 * at, name(THIRD, at, call=True)) for at in range(1, now + 1)]
         seen = read_roll([(2, name(OTHER)), *calls, (1000, name(ME))], group=GROUP)
