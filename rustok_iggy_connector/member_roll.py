@@ -10,7 +10,8 @@ server draws from a counter that never goes back, orders it against all others, 
 - Whoever opened a session cannot know whether the server was restarted. It waits for a call later than that, or makes
   one, and gives everybody `answer_timeout` from when it saw it. Who is below it then is dead.
 
-Who lives and answers too late is logged out, and joins again: that costs a rebalance and repeats events, no more.
+Who lives and answers too late is logged out, and joins again: that costs a rebalance and repeats events, no more. Why
+it is done so: docs/decisions/0012.
 """
 
 from __future__ import annotations

@@ -289,6 +289,19 @@ async def test_over_the_network_nobody_alive_is_logged_out(remote: RemoteConnect
     assert len(await roll(owner)) == len(members)
 
 
+async def test_over_the_network_who_lives_and_does_not_answer_only_joins_again(
+    remote: RemoteConnector, owner: EmbeddedConnector
+) -> None:
+    mute = await join(remote)
+    assert isinstance(mute, GroupMember)
+    assert mute._roll is not None
+    mute._roll.stop()
+    other = await join(remote)
+    await roll_is_called(other)
+    assert len(await roll(owner)) == 1
+    await all_is_owned([mute, other])
+
+
 async def test_a_group_that_is_deleted_takes_the_entries_of_its_dead_with_it(
     remote: RemoteConnector, two_members: "subprocess.Popen[str]", owner: EmbeddedConnector
 ) -> None:
