@@ -68,13 +68,16 @@ class RollCall:
         self._is_refused = False
 
     async def enter(self, client: Client) -> None:
-        """Be on the roll before a membership begins. Raises ConnectorError, but not for what the server refuses.
+        """Be on the roll before a membership begins. Raises ConnectorError.
 
-        Without an entry a member reads all the same; it is not missed when it dies.
+        But not when the server refuses for good: without an entry a member reads all the same, and is not missed when
+        it dies.
         """
         try:
             await self._look(client)
         except ServerError as error:
+            if error.retryable:
+                raise
             if not self._is_refused:
                 _log.warning("member_not_recorded", reason=str(error))
             self._is_refused = True
@@ -94,11 +97,17 @@ class RollCall:
         self.stop()
         with contextlib.suppress(ConnectorError, TimeoutError):
             async with asyncio.timeout(LOGOUT_TIMEOUT):
-                with contextlib.suppress(ServerError):  # it may have ceased to be a member
-                    request = groups.LeaveGroup(stream=self._stream, topic=self._topic, group=self._group)
-                    await client.request(request, subject=self._subject)
+                await self._leave_group(client)
                 roll = await self._roll(client)
                 await self._strike(client, [entry.name for entry in roll if entry.client == self._client_id])
+
+    async def _leave_group(self, client: Client) -> None:
+        request = groups.LeaveGroup(stream=self._stream, topic=self._topic, group=self._group)
+        try:
+            await client.request(request, subject=self._subject)
+        except ServerError as error:
+            if error.retryable:  # otherwise it is no member (any more)
+                raise
 
     async def _attend(self, session: Session) -> None:
         while True:
@@ -137,7 +146,7 @@ class RollCall:
             async with asyncio.timeout(BURIAL_TIMEOUT):
                 await self._bury(who)
         except (ConnectorError, TimeoutError) as error:
-            _log.warning("dead_member_not_logged_out", reason=str(error))
+            _log.warning("dead_member_not_logged_out", reason=str(error) or "held up")
         if who.is_known:  # tried again when a session was opened anew
             self._not_buried.add(entry.client)
             return

@@ -7,6 +7,7 @@ import pytest
 
 from rustok_iggy_connector import NotFoundError, PermissionDeniedError, ServerUnreachableError
 from rustok_iggy_connector.client import Client
+from rustok_iggy_connector.errors import ServerError, TransientServerError
 from rustok_iggy_connector.member_identity import MemberIdentity
 from rustok_iggy_connector.member_roll import RollTiming, roll_of
 from rustok_iggy_connector.roll_call import RollCall
@@ -34,6 +35,7 @@ class GroupsClient(FakeClient):
         self.last = 0
         self.changes: list[str] = []
         self.refuses: type[Message] | None = None
+        self.refusal: type[ServerError] = PermissionDeniedError
 
     def add(self, *names: str) -> None:
         for name in names:
@@ -42,7 +44,7 @@ class GroupsClient(FakeClient):
 
     async def request(self, request: Message, *, subject: str) -> Message | None:
         if type(request) is self.refuses:
-            raise PermissionDeniedError("no", command="any")
+            raise self.refusal("no", command="any")
         match request:
             case groups.GetGroups():
                 found = [
@@ -148,6 +150,12 @@ async def test_a_member_without_an_entry_joins_all_the_same(
     await roll.enter(client)
     await roll.enter(client)
     assert [record.getMessage().split()[0] for record in caplog.records] == ["member_not_recorded"]
+
+
+async def test_a_member_that_may_have_an_entry_soon_does_not_join_before(client: GroupsClient, roll: RollCall) -> None:
+    client.refuses, client.refusal = groups.CreateGroup, TransientServerError
+    with pytest.raises(TransientServerError):
+        await roll.enter(client)
 
 
 async def test_the_dead_are_buried_and_struck_off(client: GroupsClient, roll: RollCall, undertaker: Undertaker) -> None:
