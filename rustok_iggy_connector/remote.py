@@ -51,8 +51,8 @@ class RemoteConnector(SessionConnector):
 
     `locate` replaces the addresses: it is asked at each attempt, for a server that may come back elsewhere. `members`
     is where the members of this machine are recorded, so that the next ones can log out those that died; without it
-    they put themselves on a roll at the server (docs/decisions/0012), and `roll_timing` is how long that takes. A session
-    that went is opened the same way by the next call that needs it. In a child made by fork it is closed.
+    they put themselves on a roll at the server (docs/decisions/0012), and `roll_timing` is how long that takes.
+    A session that went is opened the same way by the next call that needs it. In a child made by fork it is closed.
     """
 
     def __init__(
