@@ -241,10 +241,7 @@ async def roll_is_called(member: MessageSubscriber) -> None:
     call = member._roll
     assert call is not None
 
-    async def sure() -> bool:
-        return not call._attendance._is_unsure
-
-    await until(sure)
+    await until(lambda: not call._attendance._is_unsure)
 
 
 async def test_over_the_network_a_new_member_gets_what_the_dead_had(

@@ -1,7 +1,7 @@
 """A member enters the roll before it joins, leaves it after it left, and buries the dead one by one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,7 +14,7 @@ from rustok_iggy_connector.roll_call import RollCall
 from rustok_iggy_connector.sessions import Counters, Session
 from rustok_iggy_connector.wire.commands import Message, groups
 from tests.connector.fakes import FakeClient
-from tests.faults import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 STREAM, TOPIC, GROUP = "shop", "orders", "billing"
@@ -132,13 +132,6 @@ async def session(client: GroupsClient, roll: RollCall) -> Session:
     return await enter(client, roll)
 
 
-async def becomes_true(condition: Callable[[], bool]) -> None:
-    async def check() -> bool:
-        return condition()
-
-    await until(check)
-
-
 async def test_it_is_on_the_roll_before_it_joins(client: GroupsClient, session: Session) -> None:
     assert client.changes == [f"create {name(ME)}"]
 
@@ -163,7 +156,7 @@ async def test_the_dead_are_buried_and_struck_off(client: GroupsClient, roll: Ro
     session = await enter(client, roll)
     roll.begin(session)
     roll.begin(session)
-    await becomes_true(lambda: name(7) not in client.groups and name(8) not in client.groups)
+    await until(lambda: name(7) not in client.groups and name(8) not in client.groups)
     assert sorted(undertaker.asked) == [7, 8]
     assert "billing" in client.groups
 
@@ -174,7 +167,7 @@ async def test_who_cannot_be_buried_stays_on_the_roll_and_keeps_nobody_else_ther
     undertaker.cannot = {7}
     client.add(name(7), name(8))
     roll.begin(await enter(client, roll))
-    await becomes_true(lambda: name(8) not in client.groups)
+    await until(lambda: name(8) not in client.groups)
     assert name(7) in client.groups
     assert undertaker.asked == [7, 8]
 
@@ -185,12 +178,12 @@ async def test_a_new_session_tries_again_who_could_not_be_buried(
     undertaker.cannot = {7}
     client.add(name(7))
     roll.begin(session := await enter(client, roll))
-    await becomes_true(lambda: undertaker.asked == [7])
+    await until(lambda: undertaker.asked == [7])
     undertaker.cannot = set()
     again = GroupsClient()
     again.groups, again.last = client.groups, client.last
     await session.run(lambda _: roll.enter(again))
-    await becomes_true(lambda: name(7) not in client.groups)
+    await until(lambda: name(7) not in client.groups)
 
 
 async def test_it_leaves_the_group_before_the_roll(client: GroupsClient, session: Session, roll: RollCall) -> None:
