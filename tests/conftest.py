@@ -1,6 +1,7 @@
 """Settings that every test shares: the async backend, how long hypothesis searches, which tests need a server."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,11 @@ settings.register_profile(
     "many", max_examples=2000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+
+# A shell starts what runs in its background with SIGINT ignored, and every program that a test starts would inherit it:
+# Ctrl-C would end none of them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVER_VARIABLES = ("RUSTOK_IGGY_SERVER", "RUSTOK_IGGY_ADDRESS")
 

@@ -27,10 +27,10 @@ from tests.connector.conftest import LocalServer
 from tests.faults import Answer, http, listening, mute, newer_generation, older_generation, slam, ssh
 
 SECRET = "s3cr3t-w0rd"
-CONNECT_TIMEOUT = 0.4
-PATIENCE = 1.0
+CONNECT_TIMEOUT = 0.5
+PATIENCE = 5.0
 """Seconds beyond a row's deadline: asking a silent server whether it is an old one, and a busy machine."""
-STARTUP_TIMEOUT = 15.0
+STARTUP_TIMEOUT = 30.0
 DATABASE = "local-server.sqlite3"
 
 

@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,22 +40,32 @@ def run(*arguments: object, stdin: str = "", **more: str) -> subprocess.Complete
     )
 
 
+@contextmanager
+def started(*arguments: object, env: dict[str, str] | None = None, **streams: Any) -> Iterator[subprocess.Popen[Any]]:
+    """The program under way. Whatever happens, it has ended afterwards: `with Popen` alone waits for it for ever."""
+    command = [*PROGRAM, *map(str, arguments)]
+    with subprocess.Popen(command, env=environment() if env is None else env, **streams) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data directory with a server in the foreground of another process, and 2000 events; Ctrl-C ends it with 0."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "data").mkdir()
-    command = [*PROGRAM, "serve", "--data-dir", "data", "--engine", "local", "--json"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment())
-    assert server.stdout is not None
-    told = json.loads(server.stdout.readline())
-    assert told["engine"] == "local"
-    published = run("publish", "--yes", "--data-dir", folder / "data", stdin=f"{EVENT}\n" * 2000)
-    assert published.returncode == 0, published.stderr
-    yield folder / "data"  # type: ignore[misc]  # a fixture that cleans up
-    server.send_signal(signal.SIGINT)
-    assert server.wait(DEADLINE) == 0
-    server.stdout.close()
+    command = ("serve", "--data-dir", "data", "--engine", "local", "--json")
+    with started(*command, stdout=subprocess.PIPE, text=True, cwd=folder) as server:
+        assert server.stdout is not None
+        told = json.loads(server.stdout.readline())
+        assert told["engine"] == "local"
+        published = run("publish", "--yes", "--data-dir", folder / "data", stdin=f"{EVENT}\n" * 2000)
+        assert published.returncode == 0, published.stderr
+        yield folder / "data"
+        server.send_signal(signal.SIGINT)
+        assert server.wait(DEADLINE) == 0
 
 
 def test_a_server_that_runs_already_is_not_run_twice(served: Path) -> None:
@@ -62,8 +75,8 @@ def test_a_server_that_runs_already_is_not_run_twice(served: Path) -> None:
 
 
 def test_a_reader_that_closes_the_pipe_is_no_traceback(served: Path) -> None:
-    command = [*PROGRAM, "tail", "--from", "earliest", "--no-follow", "--json", "--data-dir", str(served)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as tail:
+    command = ("tail", "--from", "earliest", "--no-follow", "--json", "--data-dir", served)
+    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
         assert tail.stdout.readline()
@@ -73,8 +86,8 @@ def test_a_reader_that_closes_the_pipe_is_no_traceback(served: Path) -> None:
 
 
 def test_ctrl_c_ends_a_tail(served: Path) -> None:
-    command = [*PROGRAM, "tail", "--from", "earliest", "--json", "--data-dir", str(served)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as tail:
+    command = ("tail", "--from", "earliest", "--json", "--data-dir", served)
+    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
         tail.stdout.readline()
@@ -87,8 +100,7 @@ def test_ctrl_c_ends_a_tail(served: Path) -> None:
 def on_terminal(*arguments: str, answer: bytes = b"", wait_for: bytes = b"", **more: str) -> tuple[int, str]:
     """Run on a terminal of its own; type `answer` when `wait_for` was shown."""
     ours, theirs = pty.openpty()
-    command = [*PROGRAM, *arguments]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**more)) as program:
+    with started(*arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**more)) as program:
         os.close(theirs)
         shown, ends_at = b"", time.monotonic() + DEADLINE
         while time.monotonic() < ends_at:
@@ -136,8 +148,8 @@ def test_a_replay_of_another_process_is_cancelled_and_goes_on(served: Path, tmp_
     plan, out, where = tmp_path / "events.plan", tmp_path / "events.jsonl", ("--data-dir", str(served))
     assert run("replay", "plan", "-o", plan, *where).returncode == 0
     command = ("replay", "run", str(plan), "--to-file", str(out), *where)
-    slow = [*PROGRAM, *command, "--rate", "50"]  # of 2000 events: it does not come to its end by itself
-    with subprocess.Popen(slow, stderr=subprocess.PIPE, text=True, env=environment()) as running:
+    slow = (*command, "--rate", "10")  # of 2000 events: it does not come to its end by itself
+    with started(*slow, stderr=subprocess.PIPE, text=True) as running:
         wait_until((tmp_path / "events.plan.checkpoint").exists)
         cancelled = run("replay", "cancel", plan, "--by", "ada", "--json")
         assert running.wait(DEADLINE) == ExitCode.REFUSED

@@ -46,7 +46,7 @@ async def test_a_partition_changes_hands_with_its_letters(
                 await first.catch_up()
         assert not gaining.done()
         await first.release()
-        assert await asyncio.wait_for(gaining, 10) == 4
+        assert await asyncio.wait_for(gaining, 20) == 4
         assert [letter.offset for letter in following.journal.open_letters()] == [5, 6]
         letter = following.journal.letter(5)
         assert letter is not None
@@ -61,6 +61,6 @@ async def test_the_next_owner_begins_at_the_checkpoint(
         await first.renew(epoch=epoch(2), committed=3)
         await first.write(letter_draft(5))
         await first.release(committed=4)
-        assert await asyncio.wait_for(following.gain(epoch=epoch(3, "B"), committed=-1), 10) == 4
+        assert await asyncio.wait_for(following.gain(epoch=epoch(3, "B"), committed=-1), 20) == 4
         assert following.journal.parked_tenants
         assert not following.letters_expired

@@ -114,12 +114,12 @@ async def test_a_member_that_is_cut_loses_its_partitions_to_the_others(
 
 
 async def test_a_stalled_server_is_a_timeout_and_the_next_call_works(backend: Backend, stream: str) -> None:
-    async with behind_proxy(backend, request_timeout=0.3, publish_clients=1) as (connector, proxy):
+    async with behind_proxy(backend, request_timeout=1.5, publish_clients=1) as (connector, proxy):
         await connector.publish(request_of(stream, b"before"))
         proxy.stall()
         with pytest.raises(RequestTimeoutError) as caught:
             await connector.publish(request_of(stream, b"stalled"))
-        assert caught.value.timeout == 0.3
+        assert caught.value.timeout == 1.5
         assert caught.value.command == "send_messages"
         assert caught.value.outcome_unknown
         proxy.resume()
@@ -131,14 +131,14 @@ async def test_a_stalled_server_is_a_timeout_and_the_next_call_works(backend: Ba
 
 
 async def test_callers_who_wait_for_a_lost_server_fail_together(backend: Backend, stream: str) -> None:
-    async with behind_proxy(backend, connect_timeout=0.5, publish_clients=1) as (connector, proxy):
+    async with behind_proxy(backend, connect_timeout=1.0, publish_clients=1) as (connector, proxy):
         await connector.publish(request_of(stream))
         proxy.refuse()
         started = asyncio.get_running_loop().time()
         results = await asyncio.gather(
             *(connector.publish(request_of(stream)) for _ in range(20)), return_exceptions=True
         )
-        assert asyncio.get_running_loop().time() - started < 3
+        assert asyncio.get_running_loop().time() - started < 10  # and not one after the other
         assert {type(result) for result in results} <= {ConnectionLostError, ServerUnreachableError}
         proxy.accept()
         await connector.publish(request_of(stream))

@@ -92,7 +92,7 @@ async def test_a_forked_child_is_told_instead_of_hanging(local_server: LocalServ
                 report(local_server, connector if whose == "the parent's" else None, str(path))
             os._exit(0)
         waiting = asyncio.get_running_loop().run_in_executor(None, os.waitpid, child, 0)
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 20)
         assert "fork" in path.read_text()
         assert "spawn" in path.read_text()
         assert await connector.admin.describe_stream("any") is None

@@ -93,9 +93,9 @@ async def test_closing_ends_a_request_under_way(
     proxy.stall()
     waiting = asyncio.ensure_future(stats(client))
     await asyncio.sleep(0.02)
-    await asyncio.wait_for(client.close(), 2)
+    await asyncio.wait_for(client.close(), 20)
     with pytest.raises(ConnectorClosedError):
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 20)
 
 
 async def test_closing_is_idempotent_and_final(client: SdkClient) -> None:

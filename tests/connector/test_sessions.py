@@ -102,7 +102,7 @@ async def test_closing_ends_an_opening_and_all_who_wait_for_it(opener: Opener, s
     waiting = [asyncio.ensure_future(session.run(which)) for _ in range(5)]
     await opener.asked.wait()
     await session.close()
-    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
+    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
     assert {type(result) for result in results} == {ConnectorClosedError}
 
 
@@ -116,7 +116,7 @@ async def test_a_cancelled_caller_leaves_the_session_to_the_others(opener: Opene
     gate.set()
     with pytest.raises(asyncio.CancelledError):
         await doomed
-    assert await asyncio.wait_for(waiting, 1) is opener.clients[-1]
+    assert await asyncio.wait_for(waiting, 20) is opener.clients[-1]
 
 
 async def test_what_was_opened_just_as_its_caller_was_cancelled_is_closed(opener: Opener, session: Session) -> None:

@@ -80,7 +80,7 @@ async def live(server: MemoryServer, history: History, dies_at: int, *, after: b
             if not history.broken:
                 with contextlib.suppress(DeadLetterError):  # no life before this one came to claim
                     await host.dead_letters.redrive(LetterSelection(everything=True), group="g", by="test")
-            async with host.consuming(), asyncio.timeout(10):
+            async with host.consuming(), asyncio.timeout(20):
                 while True:
                     if life.is_dead or await is_done(host, history):
                         break

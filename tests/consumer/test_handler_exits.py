@@ -55,7 +55,7 @@ async def test_a_generator_exit_ends_the_subscription(policy: Any, in_thread: bo
         subscribed(host, leave_generator, in_thread=in_thread, on_failure=policy)
         await host.publish(counted(1))
         with pytest.raises(ConsumerError, match="raised GeneratorExit, which ends its subscription") as caught:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 await host.run()
         assert host.statistics().consuming.failed == 1
     assert isinstance(caught.value.__cause__, GeneratorExit)
@@ -93,9 +93,9 @@ def test_a_host_that_catches_it_and_goes_on_is_told() -> None:
     with asyncio.Runner() as runner:
         serving = runner.get_loop().create_task(serve())
         with pytest.raises(SystemExit):
-            runner.get_loop().run_until_complete(asyncio.wait([serving], timeout=10))
+            runner.get_loop().run_until_complete(asyncio.wait([serving], timeout=20))
         with pytest.raises(ConsumerError, match="raised SystemExit"):
-            runner.get_loop().run_until_complete(asyncio.wait_for(serving, 10))
+            runner.get_loop().run_until_complete(asyncio.wait_for(serving, 20))
     assert asyncio.run(is_untouched(server))
 
 
@@ -116,6 +116,6 @@ async def test_a_letter_whose_handler_leaves_stays_open_and_has_used_an_attempt(
         running = asyncio.create_task(host.run())
         await host.dead_letters.redrive(EVERYTHING, group="g", by="ada")
         with pytest.raises(ConsumerError, match="raised GeneratorExit"):
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, 20)
         (letter,) = (await host.dead_letters.list(group="g")).letters
         assert letter.redrives == 1

@@ -63,7 +63,7 @@ async def append(place: Place, *records: object) -> None:
 async def test_the_first_owner_does_not_wait(place: Place) -> None:
     owner = place.owner(timing=PATIENT)
     assert owner.claim_generation == 0
-    assert await asyncio.wait_for(owner.gain(epoch=epoch(4), committed=-1), 5) == -1
+    assert await asyncio.wait_for(owner.gain(epoch=epoch(4), committed=-1), 20) == -1
     assert owner.claim_generation == 4
     assert owner.predecessor is None
     assert [type(record) for _, record in await place.log()] == [Claim]
@@ -84,7 +84,7 @@ async def test_a_release_ends_the_wait(place: Place) -> None:
         await first.catch_up()
     assert not gaining.done()
     await first.release()
-    await asyncio.wait_for(gaining, 5)
+    await asyncio.wait_for(gaining, 20)
     assert second.predecessor is not None
     assert second.predecessor.epoch == epoch(1)
 
@@ -94,7 +94,7 @@ async def test_a_release_before_the_claim_leaves_nothing_to_wait_for(place: Plac
     await first.gain(epoch=epoch(1), committed=-1)
     await first.release()
     second = place.owner(timing=PATIENT)
-    await asyncio.wait_for(second.gain(epoch=epoch(2, "B"), committed=-1), 5)
+    await asyncio.wait_for(second.gain(epoch=epoch(2, "B"), committed=-1), 20)
     assert second.predecessor is not None
     assert second.predecessor.is_released
 
@@ -133,7 +133,7 @@ async def test_a_higher_claim_that_comes_during_the_wait_ends_it(place: Place) -
     await until(lambda: second.claim_generation == 2)
     await append(place, claim(epoch(3, "C")))
     with pytest.raises(OvertakenError):
-        await asyncio.wait_for(gaining, 5)
+        await asyncio.wait_for(gaining, 20)
     await second.release()
     assert not [record for _, record in await place.log() if isinstance(record, Release)]
 
@@ -179,7 +179,7 @@ async def test_a_renewal_during_the_wait_leaves_the_wait_as_it_is(place: Place) 
     assert second.claim_generation == 3
     assert not gaining.done()
     await first.release()
-    assert await asyncio.wait_for(gaining, 5) == 6
+    assert await asyncio.wait_for(gaining, 20) == 6
 
 
 async def test_nothing_goes_out_while_a_claim_is_not_read_back(place: Place) -> None:
@@ -351,14 +351,14 @@ async def test_a_release_behind_the_next_claim_counts(place: Place) -> None:
     gaining = asyncio.create_task(following.gain(epoch=epoch(2, "B"), committed=-1))
     await until(lambda: following.claim_generation == 2)
     await owner.release()  # it does not know yet: its checkpoint is void
-    await asyncio.wait_for(gaining, 5)
+    await asyncio.wait_for(gaining, 20)
 
 
 async def test_releasing_gives_up_when_the_server_is_away(place: Place) -> None:
     owner = place.owner()
     await owner.gain(epoch=epoch(1), committed=-1)
     place.connector.faults = ["fail"] * 100_000
-    await asyncio.wait_for(owner.release(), 5)
+    await asyncio.wait_for(owner.release(), 20)
     place.connector.faults = []
     assert not [record for _, record in await place.log() if isinstance(record, Release)]
 
@@ -429,4 +429,4 @@ async def test_a_missing_dlq_topic_is_waited_for_and_named(place: Place) -> None
     assert isinstance(owner.trouble, NotFoundError)
     owner.abandon()
     with pytest.raises(OvertakenError):
-        await asyncio.wait_for(gaining, 5)
+        await asyncio.wait_for(gaining, 20)

@@ -188,7 +188,7 @@ async def test_a_server_that_ignores_sigterm_is_killed(config: MakeConfig) -> No
         await server.reach()
         started = time.monotonic()
         await server.close()
-        assert 0.3 <= time.monotonic() - started < 3
+        assert 0.3 <= time.monotonic() - started < 15
 
 
 async def test_a_held_directory_without_a_server_is_reported_with_its_holder(
@@ -213,7 +213,7 @@ async def test_a_held_directory_whose_server_is_stopped_is_reported_within_the_d
             started = time.monotonic()
             with pytest.raises(DataDirInUseError, match="does not answer"):
                 await second.reach()
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 15
         finally:
             os.kill(owner.pid or 0, signal.SIGCONT)
 

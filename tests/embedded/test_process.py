@@ -123,13 +123,13 @@ async def test_cancelling_a_stop_kills(start: Start, fake_server: MakeFake, dire
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
-    assert await asyncio.wait_for(server.wait(), 5) == -signal.SIGKILL
+    assert await asyncio.wait_for(server.wait(), 20) == -signal.SIGKILL
 
 
 async def test_the_end_of_its_input_is_the_end_of_its_parent(start: Start) -> None:
     server = start(script("import sys, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); sys.stdin.read()"))
     server._cut_lifeline()
-    assert await asyncio.wait_for(server.wait(), 5) == 0
+    assert await asyncio.wait_for(server.wait(), 20) == 0
 
 
 async def test_the_log_tail_is_recent_plain_and_without_the_secret(start: Start, directory: DataDirectory) -> None:
@@ -157,7 +157,8 @@ async def test_the_log_file_is_bounded_while_the_server_writes_on(
     await server.wait()
     assert (directory.path / "server.log.1").exists()
     assert directory.log.stat().st_size < 20_000
-    assert server.log_tail()[-1].strip() == "199" or directory.log.stat().st_size == 0
+    tail = server.log_tail()  # nothing, when it was emptied as the last line had come
+    assert not tail or tail[-1].strip() == "199"
 
 
 def test_a_short_log_is_left_alone(directory: DataDirectory) -> None:

@@ -64,7 +64,7 @@ async def listening(piece: bytes) -> AsyncIterator[int]:
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 20)
 
 
 @pytest.mark.anyio

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 async def ask(address: str, request: bytes, *, then_close: bool = False) -> tuple[int, dict[str, str], bytes]:
     host, port = address.split(":")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
             writer.write(request)
@@ -38,7 +38,7 @@ async def get(address: str, path: str) -> tuple[int, dict[str, object]]:
 
 
 async def until_status(address: str, path: str, status: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while True:
             if (await ask(address, f"GET {path} HTTP/1.1\r\n\r\n".encode()))[0] == status:
                 return
@@ -113,8 +113,9 @@ async def test_more_connections_than_there_are_places_are_refused() -> None:
         await until_status(address, "/livez", 200)
 
 
-async def test_it_ends_although_somebody_is_connected() -> None:
-    async with asyncio.timeout(5), transport(MemoryServer()) as host:
+async def test_it_ends_although_somebody_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rustok_iggy.health_server.HEAD_TIMEOUT", 60.0)
+    async with asyncio.timeout(20), transport(MemoryServer()) as host:
         async with serve_health(host, port=0) as address:
             name, port = address.split(":")
             reader, writer = await asyncio.open_connection(name, int(port))
@@ -129,7 +130,7 @@ async def test_a_connection_that_came_as_the_server_closed_is_cut_too() -> None:
         try:
             await server.aclose()
             reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 assert await reader.read() == b"", "without waiting for a request"
             writer.close()
         finally:

@@ -382,13 +382,13 @@ async def test_the_published_client_logs_in_with_a_token_and_publishes_over_tls(
             f"127.0.0.1:{port}?tls=true&tls_domain=localhost&tls_ca_file={TLS / 'authority.pem'}&reconnection_retries=1"
         )
         root = IggyClient.from_connection_string(f"iggy+tcp://iggy:iggy@{url}")
-        await asyncio.wait_for(root.connect(), 10)
+        await asyncio.wait_for(root.connect(), 20)
         await root.create_stream("s")
         await root.create_topic("s", "t", partitions_count=1)
         made = await root.send_binary_request(Command.CREATE_TOKEN, CreateToken(name="ci", expiry=0).encode())
         token = CreateTokenReply.decode(bytes(made)).token
         client = IggyClient.from_connection_string(f"iggy+tcp://{token}@{url}")
-        await asyncio.wait_for(client.connect(), 10)
+        await asyncio.wait_for(client.connect(), 20)
         sent = await client.send_messages("s", "t", Partitioning.partition_id(0), [SendMessage(b"x")])
         assert [place.base_offset for place in sent.confirmations] == [0]
         del root, client

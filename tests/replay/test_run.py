@@ -194,7 +194,7 @@ async def test_cancelling_while_events_are_read_waits_for_no_handler(tmp_path: P
         await entered.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(running), 5)
+            await asyncio.wait_for(asyncio.shield(running), 20)
         assert json.loads((tmp_path / "checkpoint").read_bytes())["handled"] == 0
 
 
@@ -206,7 +206,7 @@ async def test_a_thread_that_does_not_return_does_not_hold_the_end(
 
     def hang(envelope: EventEnvelope, context: DeliveryContext) -> None:
         entered.set()
-        gate.wait(20)
+        gate.wait(60)
 
     async with opened(partitions=1) as transport:
         await publish(transport, 3, tenants=TENANTS[:1])
@@ -216,7 +216,7 @@ async def test_a_thread_that_does_not_return_does_not_hold_the_end(
             await until(entered.is_set)
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(running, 5)
+                await asyncio.wait_for(running, 20)
             assert json.loads((tmp_path / "checkpoint").read_bytes())["handled"] == 0
         finally:
             gate.set()

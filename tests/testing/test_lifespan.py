@@ -55,7 +55,7 @@ class Server:
         return await self.answer()
 
     async def answer(self) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             return (await self.answers.get())["type"]
 
 

@@ -79,7 +79,7 @@ async def test_what_is_not_settled_is_named_with_how_it_stands() -> None:
     text = str(raised.value)
     assert "not settled within 0.3 s" in text
     assert f"{hung.id} of tenant {ADA}: test_what_is_not_settled" in text
-    assert "has been running for 0." in text
+    assert "has been running for " in text
     assert "LookupError: no such thing (test_rig.py:" in text
     assert f"{failing.id} of tenant {ADA}: not begun" in text
     assert str(done.id) not in text

@@ -160,7 +160,7 @@ async def test_queued_events_of_a_failed_tenant_are_not_sent_and_others_are() ->
 async def test_a_deadline_in_flight_leaves_the_outcome_unknown() -> None:
     connector = ScriptedConnector()
     connector.gate.clear()
-    async with producing(connector, timeout=0.05) as producer:
+    async with producing(connector, timeout=0.3) as producer:
         with pytest.raises(RequestTimeoutError) as caught:
             await publishing(producer)
         assert caught.value.outcome_unknown
@@ -169,7 +169,7 @@ async def test_a_deadline_in_flight_leaves_the_outcome_unknown() -> None:
 
 async def test_a_deadline_while_the_server_is_away_says_that_nothing_was_stored() -> None:
     connector = ScriptedConnector(*[ServerUnreachableError("down")] * 100_000)
-    async with producing(connector, timeout=0.05) as producer:
+    async with producing(connector, timeout=0.3) as producer:
         with pytest.raises(ServerUnreachableError):
             await publishing(producer)
         assert producer.statistics.failed == 1
@@ -188,7 +188,7 @@ async def test_an_unknown_try_makes_a_later_refusal_unknown_too() -> None:
 async def test_what_waited_too_long_behind_others_is_not_sent() -> None:
     connector = ScriptedConnector()
     connector.gate.clear()
-    async with producing(connector, timeout=0.05) as producer:
+    async with producing(connector, timeout=0.3) as producer:
         first = publishing(producer)
         await until(lambda: len(connector.batches) == 1)
         with pytest.MonkeyPatch.context() as patch:
@@ -470,7 +470,8 @@ async def test_cancelling_a_publish_alone_leaves_it_to_the_worker_before_all_oth
 
 async def test_a_publish_alone_has_the_deadline() -> None:
     connector = ScriptedConnector()
-    async with idle(connector, timeout=0.05) as producer:
+    async with idle(connector) as producer:
+        producer._timeout = 0.05
         connector.gate.clear()
         with pytest.raises(RequestTimeoutError):
             await publishing(producer)

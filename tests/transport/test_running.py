@@ -111,7 +111,7 @@ async def test_a_second_cancellation_cuts_the_drain_short() -> None:
     await entered.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 20)
 
 
 async def test_sigterm_sets_the_event_and_the_hosts_handler_comes_back() -> None:
@@ -121,7 +121,7 @@ async def test_sigterm_sets_the_event_and_the_hosts_handler_comes_back() -> None
         stop = asyncio.Event()
         with set_by_sigterm(stop):
             os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.wait_for(stop.wait(), 5)
+            await asyncio.wait_for(stop.wait(), 20)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0)
         assert seen == [signal.SIGTERM]
