@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from rustok_iggy.dead_letters.layout import decode_record
-from rustok_iggy.dead_letters.records import Outcome, Release, Request, RequestEnd, Settlement, Source
+from rustok_iggy.dead_letters.records import Claim, Letter, Outcome, Release, Request, RequestEnd, Settlement, Source
 from rustok_iggy_connector.models import PublishBatch
 from rustok_iggy_connector.wire.commands import Message
 from rustok_iggy_connector.wire.commands.offsets import StoreOffset
@@ -45,6 +45,10 @@ class History:
     clock: Callable[[], float]
     partitions: int
     dlq_partitions: int
+    may_overlap: bool = False
+    """Whether a new owner may begin before the one it overtook knows: a takeover timeout below three heartbeats."""
+    on_void_letter: Callable[[str], None] = lambda claimant: None
+    """Called when somebody who was overtaken has written a letter, with who overtook him."""
     events: dict[UUID, Published] = field(default_factory=dict)
     by_tenant: dict[UUID, list[Published]] = field(default_factory=lambda: defaultdict(list))
     logs: dict[int, list[UUID]] = field(default_factory=lambda: defaultdict(list))
@@ -58,6 +62,7 @@ class History:
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     is_over: bool = False
+    _claimants: dict[int, str] = field(default_factory=dict)
     _storers: dict[int, str] = field(default_factory=dict)
     _positions: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     _first_pending: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
@@ -133,7 +138,11 @@ class History:
         is_void = position in naive.void
         self.note("void" if is_void else type(record).__name__.lower(), f"{dlq_partition}@{position} {facts}")
         if is_void:
+            if isinstance(record, Letter):
+                self.on_void_letter(self._claimants[partition])
             return
+        if isinstance(record, Claim):
+            self._claimants[partition] = record.epoch.member
         self._look_at(partition, naive)
         if isinstance(record, Settlement) and record.offset in known and record.outcome is Outcome.HANDLED:
             event = self.logs[partition][record.offset]
@@ -150,6 +159,11 @@ class History:
             if letter.outcome is Outcome.DISCARDED:
                 self.discarded.add(log[offset])
 
+    @property
+    def storers(self) -> set[str]:
+        """Who stored each partition's offset last."""
+        return set(self._storers.values())
+
     def records(self, dlq_partition: int) -> int:
         """How many records a partition of the journal has."""
         return self._positions[dlq_partition]
@@ -159,6 +173,9 @@ class History:
     def begins(self, process: str, event: UUID, *, partition: int, offset: int, redrive: int | None) -> None:
         """A handler was called; `redrive`: with a dead letter, for the so-manieth time."""
         self.note("begins", f"{process} {self.name(event)} at {partition}/{offset} redrive={redrive}")
+        if self.may_overlap and self._claimants.get(partition) != process:
+            self.counts["overlap"] += 1
+            return
         letter = self.journals[partition].letters.get(offset)
         if redrive is None:
             self.check(letter is None, f"{self.name(event)} ran live in {process}, and has a letter that counts")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from rustok_iggy_connector import (
     ConnectorError,
     InMemoryConnector,
     MemoryServer,
-    ReceivedMessage,
+    PolledMessages,
     RequestTimeoutError,
     ServerUnreachableError,
 )
@@ -25,7 +25,8 @@ from rustok_iggy_connector.client import Client, PollRequest
 from rustok_iggy_connector.memory import MemoryClient
 from rustok_iggy_connector.models import PublishBatch
 from rustok_iggy_connector.sessions import closed
-from rustok_iggy_connector.wire.commands import Message
+from rustok_iggy_connector.wire.codes import OPERATION_OF
+from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, Message
 from tests.model.virtual_time import World, at_once
 
 T = TypeVar("T")
@@ -44,6 +45,9 @@ class SimulatedServer(MemoryServer):
     """One that is told when time passes, by the world."""
 
     def __init__(self, world: World) -> None:
+        self.writing = 0.0
+        """Seconds that it takes at most to write down what changes something."""
+        self._chance = world.chance
         randomness = random.Random(0)  # salts and keys; no decision hangs on them
         super().__init__(
             now=lambda: round(world.now * 1_000_000), monotonic=lambda: world.now, randomness=randomness.randbytes
@@ -51,6 +55,10 @@ class SimulatedServer(MemoryServer):
 
     def keep_time(self) -> None:
         """The world does."""
+
+    def time_to_write(self) -> float:
+        """Seconds until a change that arrived is done, and answered."""
+        return self._chance.uniform(0, self.writing) if self.writing else 0.0
 
     def tick(self) -> None:
         self._server.tick()
@@ -64,6 +72,8 @@ class Faults:
     lost_replies: float = 0.0
     stalls: float = 0.0
     latency: float = 0.01
+    slow_replies: float = 0.0
+    """Of these the sender hears at the last moment: what it is told is old by then."""
 
 
 class Network:
@@ -79,11 +89,11 @@ class Network:
         self.is_silent = False
         self._clients: list[SimulatedClient] = []
 
-    def cut(self, seconds: float) -> None:
+    def cut(self, seconds: float, *, lingers: float | None = None) -> None:
         """Break all connections, and let none be made for some time."""
         self.unreachable_until = self.world.now + seconds
         for client in self._clients:
-            client.break_off(lingers=self.linger())
+            client.break_off(lingers=self.linger() if lingers is None else lingers)
         self._clients.clear()
 
     def die(self) -> None:
@@ -128,6 +138,10 @@ class Network:
             return chance.uniform(REQUEST_TIMEOUT, LONGEST_STALL)
         return self.delay()
 
+    def delay_of_reply(self) -> float:
+        chance = self.world.chance
+        return chance.uniform(0, REQUEST_TIMEOUT) if chance.random() < self.faults.slow_replies else self.delay()
+
     def is_reply_lost(self) -> bool:
         return self.world.chance.random() < self.faults.lost_replies
 
@@ -146,7 +160,9 @@ class SimulatedClient(Client):
         self._inner = inner
         self._is_broken = False
         self._is_closed = False
+        self._arrives_at = 0.0
         self._lands_at = 0.0
+        self._answers_at = 0.0
         self._waiting: set[asyncio.Future[Any]] = set()
 
     @property
@@ -166,10 +182,13 @@ class SimulatedClient(Client):
         for each in waiting:
             if not each.done():
                 each.set_exception(ConnectionLostError("the connection was cut"))
-        self._end_at_server(max(self._world.now, self._lands_at) + lingers)
+        self._end_at_server(self._all_landed() + lingers)
 
     def end_after_what_was_sent(self) -> None:
-        self._end_at_server(max(self._world.now, self._lands_at))
+        self._end_at_server(self._all_landed())
+
+    def _all_landed(self) -> float:
+        return max(self._world.now, self._arrives_at, self._lands_at)
 
     async def request(self, request: Message, *, subject: str) -> Message | None:
         return await self._exchange(request, lambda: self._inner.request(request, subject=subject))
@@ -177,7 +196,7 @@ class SimulatedClient(Client):
     async def send(self, batch: PublishBatch, *, subject: str) -> int:
         return await self._exchange(batch, lambda: self._inner.send(batch, subject=subject))
 
-    async def poll(self, request: PollRequest, *, subject: str) -> Sequence[ReceivedMessage]:
+    async def poll(self, request: PollRequest, *, subject: str) -> PolledMessages:
         return await self._exchange(None, lambda: self._inner.poll(request, subject=subject))
 
     async def close(self) -> None:
@@ -195,8 +214,7 @@ class SimulatedClient(Client):
         if late is None:
             self._world.at(self._world.now + self._network.delay(), self._cut)
         else:
-            self._lands_at = max(self._lands_at, self._world.now + late)
-            self._world.at(self._lands_at, lambda: self._land(request, call, answer))
+            self._world.at(self._landing(request, late), lambda: self._land(request, call, answer))
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await answer
@@ -205,6 +223,14 @@ class SimulatedClient(Client):
             raise RequestTimeoutError("no answer in time", command="any", timeout=REQUEST_TIMEOUT) from None
         finally:
             self._waiting.discard(answer)
+
+    def _landing(self, request: Message | PublishBatch | None, late: float) -> float:
+        """When the server acts on a request. A read does not wait for what is still being written."""
+        now = self._arrives_at = max(self._arrives_at, self._world.now + late)
+        if is_read(request):
+            return now
+        self._lands_at = max(self._lands_at, now + self._network.server.time_to_write())
+        return self._lands_at
 
     def _cut(self) -> None:
         self.break_off(lingers=self._network.linger())
@@ -224,10 +250,18 @@ class SimulatedClient(Client):
         if isinstance(error, ConnectionLostError) or self._network.is_reply_lost():
             self._cut()
             return
-        self._world.at(self._world.now + self._network.delay(), lambda: _answer(answer, result, error))
+        self._answers_at = max(self._answers_at, self._world.now + self._network.delay_of_reply())
+        self._world.at(self._answers_at, lambda: _answer(answer, result, error))
 
     def _end_at_server(self, time: float) -> None:
         self._world.at(time, self._inner.cut)
+
+
+def is_read(request: Message | PublishBatch | None) -> bool:
+    """Whether the server only looks something up; None stands for a poll."""
+    return not isinstance(request, PublishBatch) and (
+        request is None or COMMAND_OF_REQUEST[type(request)] not in OPERATION_OF
+    )
 
 
 def _answer(answer: asyncio.Future[Any], result: object, error: ConnectorError | None) -> None:

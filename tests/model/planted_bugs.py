@@ -7,21 +7,30 @@ open letter only. Appends side by side are not here: an owner counts what it rea
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Literal
 
 import pytest
 
+from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.handling import Handling
 from rustok_iggy.consumer.intake import Intake
+from rustok_iggy.consumer.lane_runner import LaneRunner
 from rustok_iggy.consumer.letters import LetterWriter
 from rustok_iggy.consumer.parking import Parking
 from rustok_iggy.consumer.polling import Polling
+from rustok_iggy.consumer.tenure import Tenure
 from rustok_iggy.consumer.watermark import Watermark
-from rustok_iggy.dead_letters.journal import Journal
+from rustok_iggy.dead_letters.journal import Journal, Verdict
 from rustok_iggy.dead_letters.owner import OwnedJournal
-from rustok_iggy.dead_letters.records import Outcome
+from rustok_iggy.dead_letters.read_back import Expectation
+from rustok_iggy.dead_letters.records import Letter, Outcome
+from rustok_iggy_connector import ConnectorError, NotAssignedError
+from rustok_iggy_connector.client import Client
+from rustok_iggy_connector.sessions import Session
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -131,3 +140,96 @@ def window_kept_across_a_gain(patch: pytest.MonkeyPatch) -> None:
         return window
 
     patch.setattr(Polling, "seeded", kept)
+
+
+def letters_not_read_back(patch: pytest.MonkeyPatch) -> None:
+    """F4 left out: the offset of a letter is committed as soon as the letter was taken, whoever owns the partition.
+
+    Neither was the letter read back, nor did the server name the generation of a claim that was.
+    """
+    begin, read_back = LetterWriter.begin, OwnedJournal._read_back
+
+    def begin_trusting(self: LetterWriter) -> None:
+        begin(self)
+        vars(self._journal)["trusting"] = self._holder.commits  # type: ignore[attr-defined]  # it is the partition
+
+    async def trust(self: OwnedJournal, appended: asyncio.Future[int], expected: Expectation) -> list[Verdict]:
+        await asyncio.wait([appended])
+        letters = [record.offset for record in expected._records if isinstance(record, Letter)]
+        if letters and not appended.cancelled() and appended.exception() is None:
+            commits: Commits = vars(self)["trusting"]
+            for offset in letters:
+                commits.settle(offset)
+            with suppress(ConnectorError):
+                await commits.store()
+        return await read_back(self, appended, expected)
+
+    patch.setattr(LetterWriter, "begin", begin_trusting)
+    patch.setattr(OwnedJournal, "_read_back", trust)
+    patch.setattr(Watermark, "settle", _settle_once(Watermark.settle))
+    patch.setattr(Tenure, "freeze", lambda self, generation: setattr(self, "_newest", generation))
+
+
+def stores_side_by_side(patch: pytest.MonkeyPatch) -> None:
+    """Two stores in flight: the probe of a missing partition, with the offset stored last, beside a newer one.
+
+    Neither the partition's commits nor the member's session wait for the one before.
+    """
+
+    async def run_at_once(self: Session, call: Callable[[Client], Awaitable[Any]]) -> Any:
+        client = self._client
+        if client is None or not client.usable:
+            raise NotAssignedError("the connection is gone")
+        return await call(client)
+
+    begin = Commits.__init__
+
+    def begin_without_turns(self: Commits, *arguments: Any, **options: Any) -> None:
+        begin(self, *arguments, **options)
+        self._storing = NoTurns()
+
+    async def store_what_is_stored(self: Commits) -> bool:
+        watermark = self.watermark
+        offset = watermark.settled if watermark.stored is None else watermark.stored
+        assert offset is not None
+        try:
+            await self._subscriber.commit(self._partition_id, offset=offset)
+        except NotAssignedError:
+            return False
+        return True
+
+    patch.setattr(Session, "run_as_member", run_at_once)
+    patch.setattr(Commits, "__init__", begin_without_turns)
+    patch.setattr(Commits, "store_again", store_what_is_stored)
+
+
+class NoTurns(asyncio.Lock):
+    """Everybody's turn at once."""
+
+    async def acquire(self) -> Literal[True]:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def clean_up_within_the_task(patch: pytest.MonkeyPatch) -> None:
+    """A task that is cancelled before its first step is never entered: nothing within it cleans up."""
+    drain = LaneRunner._drain
+
+    async def drain_and_clean_up(self: LaneRunner) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await drain(self)
+        finally:
+            self._tasks.discard(task)
+            following = self._services.slots.give()
+            if following is not None:
+                following.kick()
+            if not task.cancelling():
+                self.kick()
+            self._partition.changed()
+
+    patch.setattr(LaneRunner, "_drain", drain_and_clean_up)
+    patch.setattr(LaneRunner, "_drained", lambda self, task: None)

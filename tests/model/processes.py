@@ -29,7 +29,6 @@ CONFIG = ConsumerConfig(
     max_prefetch=12,
     max_idle_delay=0.3,
     drain_timeout=5.0,
-    takeover_timeout=3.0,
     handler_timeout=4.0,
     max_concurrency=4,
     max_ahead=40,
@@ -48,6 +47,7 @@ class Setting:
     policy: FailurePolicy
     ordering: Ordering
     checkpoint_every: int
+    takeover_timeout: float
 
 
 class Process:
@@ -82,7 +82,7 @@ class Process:
             connector,
             stream=STREAM,
             dlq_partitions=self.setting.dlq_partitions,
-            takeover_timeout=CONFIG.takeover_timeout,
+            takeover_timeout=self.setting.takeover_timeout,
             new_name=lambda: self.name,
             clock=self.loop.time,
         )
@@ -110,6 +110,11 @@ class Process:
         """SIGKILL."""
         self.setting.world.loops.remove(self.loop)
         self.network.die()
+
+    def interrupt(self) -> None:
+        """Ctrl-C while asyncio.run() ends already: every task is cancelled at once, wherever it is."""
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
 
     def stall(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after some seconds."""

@@ -11,28 +11,24 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from enum import StrEnum
+from functools import lru_cache, partial
 from unittest import mock
-from uuid import UUID
 
-from msgspec.structs import replace
-
+from rustok_iggy.consumer.assignment import MAX_SILENT_HEARTBEATS
 from rustok_iggy.consumer.failure import Block, FailurePolicy, ParkTenant, Retry
 from rustok_iggy.consumer.subscription import Ordering
-from rustok_iggy.dead_letters.layout import encode_record
-from rustok_iggy.dead_letters.records import Action, Request, Selection
-from rustok_iggy_connector import InMemoryConnector, OutgoingMessage, TopicSpec
+from rustok_iggy.dead_letters.records import Action, Selection
+from rustok_iggy_connector import InMemoryConnector, TopicSpec
 from rustok_iggy_connector.local_server import passwords
-from rustok_iggy_connector.models import PublishBatch
-from tests.consumer.hosts import counted
-from tests.consumer.scripted import SERIALIZER
 from tests.model.handlers import Moods
-from tests.model.history import DLQ, DOMAIN, GROUP, STREAM, History, Published, Violation
+from tests.model.history import DLQ, DOMAIN, STREAM, History, Violation
 from tests.model.network import TICK, Faults, SimulatedServer
-from tests.model.processes import Process, Setting
-from tests.model.virtual_time import HotLoopError, World, at_once
+from tests.model.outside import TENANTS, Outside
+from tests.model.processes import CONFIG, Process, Setting
+from tests.model.virtual_time import HotLoopError, World
 
-PARTITIONS, TENANTS, MOST_PROCESSES = 2, 3, 3
+PARTITIONS, MOST_PROCESSES = 2, 3
 ACTIONS = 40
 """In the time when everything goes wrong."""
 HEALED_TIMEOUT = 150.0
@@ -43,22 +39,58 @@ RETRY = Retry(attempts=2, delay=0.1, max_delay=0.5)
 POLICIES: tuple[FailurePolicy, ...] = (ParkTenant(retry=RETRY), ParkTenant(retry=RETRY), Block(retry=RETRY))
 """Those that promise order."""
 ORDERINGS = (Ordering.TENANT, Ordering.TENANT, Ordering.PARTITION)
+WRITING = (0.0, 0.01, 0.3, 1.5)
+"""Seconds that the server takes at most for a change: from memory, with fsync, and with followers that are slow."""
+BURST = 0.6
+"""Seconds that an idle process takes to poll and begin what was published."""
+CUTS_OF_A_FLUTTER, BETWEEN_CUTS = 4, (0.3, 1.2)
+"""Seconds from one to the next: an owner has claimed what it got, and others have not asked again."""
 CHECKPOINTS = (4, 10_000)
 """Records after which an owner writes one."""
+
+SHARE_STRUCK, CALM = 0.8, 2.0
+"""Of the owners who have just overtaken somebody; seconds in which no other is struck then."""
+TURN_TIMES = (0.0, 0.0, 0.05, 0.3)
+"""Seconds that a turn of a process's loop takes at most: the host does much else in it."""
+TAKEOVER_TIMEOUTS = (0.2, 3.0)
+"""Seconds. Only overlap hangs on them; with the short one owners come to their work before they lose it again."""
+
+
+class Kind(StrEnum):
+    """What goes wrong in a world. Some sequences are rare unless little else happens: who is late must have worked."""
+
+    EVERYTHING = "everything"
+    FLUTTERING = "fluttering"
+    """Only flutter(): partitions go and come back before their owner has heard of it."""
+    CROWDED = "crowded"
+    """Processes come and go, and what they store takes long: partitions are handed over with stores under way."""
+
+
+SHARES = {Kind.EVERYTHING: 0.7, Kind.FLUTTERING: 0.15, Kind.CROWDED: 0.15}
 
 
 class Simulation:
     """One world. `run()` raises Violation."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, kind: Kind | None = None) -> None:
         self.seed = seed
         random.seed(seed)  # the jitter of retries
         self.world = World(random.Random(seed))
         self.chance = random.Random(seed + 1)
         self.server = SimulatedServer(self.world)
+        drawn = self.chance.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+        self.kind = kind or drawn
+        self.server.writing = WRITING[-1] if self.kind is Kind.CROWDED else self.chance.choice(WRITING)
         dlq_partitions = self.chance.choice([1, PARTITIONS])
         asyncio.run(self._create_topics(dlq_partitions))
-        self.history = History(lambda: self.world.now - 1000, partitions=PARTITIONS, dlq_partitions=dlq_partitions)
+        takeover_timeout = self.chance.choice(TAKEOVER_TIMEOUTS)
+        self.history = History(
+            lambda: self.world.now - 1000,
+            partitions=PARTITIONS,
+            dlq_partitions=dlq_partitions,
+            on_void_letter=self._strike,
+            may_overlap=takeover_timeout < MAX_SILENT_HEARTBEATS * CONFIG.heartbeat_interval,
+        )
         self.moods = Moods()
         self.setting = Setting(
             world=self.world,
@@ -69,13 +101,15 @@ class Simulation:
             policy=self.chance.choice(POLICIES),
             ordering=self.chance.choice(ORDERINGS),
             checkpoint_every=self.chance.choice(CHECKPOINTS),
+            takeover_timeout=takeover_timeout,
         )
         self.processes: list[Process] = []
         self.dead: list[Process] = []
-        self._client = self.server.open_client()
-        self._sent: list[tuple[int, OutgoingMessage, UUID]] = []
+        self.outside = Outside(self.world, self.server, self.history, self.moods, self.chance)
+        self.usual_turn_time = self.chance.choice(TURN_TIMES)
+        self.is_healed = False
+        self.calm_until = self.flutters_until = 0.0
         self._born = 0
-        self._next_id = 0
         self.tick()
 
     async def _create_topics(self, dlq_partitions: int) -> None:
@@ -88,54 +122,73 @@ class Simulation:
 
     # What a test asks for
 
-    def run(self, *, actions: int = ACTIONS) -> History:
+    def run(self) -> History:
         """Everything that may go wrong, then the end. Raises Violation, which says how to see it again."""
         try:
-            self._worst_case(actions)
-            self._happy_end()
+            try:
+                self._worst_case()
+                self._happy_end()
+            finally:
+                self._dispose()
         except HotLoopError as error:
             self.history.broken.append(str(error))
-        finally:
-            self._dispose()
         self._raise()
         return self.history
 
-    def _worst_case(self, actions: int) -> None:
-        for _ in range(self.chance.randint(1, 2)):
+    def _worst_case(self) -> None:
+        for _ in range(self.chance.choice([1, 2, 3, 3])):
             self.join()
-        moves: list[tuple[int, Callable[[], None]]] = [
-            (10, self.publish),
-            (2, self.publish_a_late_copy),
-            (2, self.break_an_event),
-            (1, self.mend_events),
-            (2, self.join),
-            (1, self.leave),
-            (2, self.kill),
-            (2, self.cut),
-            (2, self.stall),
-            (3, self.bad_network),
-            (3, self.redrive),
-            (1, self.discard),
-        ]
-        # Some misfortunes never come in this run, others all the time: rare sequences need that.
-        choices = [move for weight, move in moves for _ in range(weight * self.chance.choice([0, 1, 1, 3]))]
-        choices.append(self.publish)
+        choices = self._misfortunes()
         self.moods.flaky = self.chance.choice([0.0, 0.05, 0.3])
-        for _ in range(actions):
+        for _ in range(ACTIONS):
+            if self.history.broken:
+                return
             self.chance.choice(choices)()
             self._pass(self.chance.choice([0.02, 0.2, 1.0, 4.0]) * self.chance.random())
 
+    def _misfortunes(self) -> list[Callable[[], None]]:
+        """What may happen in this run: each as often as it stands there."""
+        outside = self.outside
+        if self.kind is Kind.FLUTTERING:
+            often = [*[outside.publish] * 4, *[self.flutter] * 4]
+            return [*often, self.join, self.join, outside.mend_events, outside.redrive]
+        if self.kind is Kind.CROWDED:
+            return [*[outside.publish] * 6, *[self.join] * 3, self.leave, self.leave]
+        moves: list[tuple[int, Callable[[], None]]] = [
+            (10, outside.publish),
+            (2, outside.publish_a_late_copy),
+            (2, outside.break_an_event),
+            (1, outside.mend_events),
+            (2, self.join),
+            (1, self.leave),
+            (2, self.kill),
+            (1, self.interrupt),
+            (2, self.cut),
+            (2, self.stall),
+            (1, self.flutter),
+            (3, self.bad_network),
+            (2, self.load),
+            (3, outside.redrive),
+            (1, outside.discard),
+        ]
+        # Some misfortunes never come in this run, others all the time: rare sequences need that.
+        choices = [move for weight, move in moves for _ in range(weight * self.chance.choice([0, 1, 1, 3]))]
+        return [*choices, outside.publish]
+
     def _happy_end(self) -> None:
         self.history.note("healed", "")
+        self.is_healed = self.outside.is_over = True
         self.moods.heal()
         for process in self.processes:
             process.network.faults = Faults()
+            process.loop.turn_time = 0.0
+        self.usual_turn_time = self.server.writing = 0.0
         if not self.processes:
             self.join()
         ends = self.world.now + HEALED_TIMEOUT
         while self.world.now < ends and not self.history.broken:
             if self.history.open_letters and not self.history.asked:
-                self._ask(Action.REDRIVE, Selection(everything=True), force=True)
+                self.outside.ask(Action.REDRIVE, Selection(everything=True), force=True)
             if self._pass(ASK_AGAIN, until=lambda: self.history.is_all_done):
                 return
         self.history.check(self.history.is_all_done, f"not done in time: {self.history.what_is_left()}")
@@ -161,6 +214,7 @@ class Simulation:
         if len(self.processes) < MOST_PROCESSES:
             self._born += 1
             process = Process(self.setting, f"p{self._born}")
+            process.loop.turn_time = self.usual_turn_time
             self.processes.append(process)
             self.history.note("join", process.name)
 
@@ -168,17 +222,27 @@ class Simulation:
         if len(self.processes) > 1:
             process = self._any_process()
             process.leave()
-            self.processes.remove(process)
-            self.dead.append(process)
-            self.history.note("leave", process.name)
+            self._gone("leave", process)
 
     def kill(self) -> None:
         if self.processes:
             process = self._any_process()
             process.kill()
-            self.processes.remove(process)
-            self.dead.append(process)
-            self.history.note("kill", process.name)
+            self._gone("kill", process)
+
+    def interrupt(self) -> None:
+        """Ctrl-C, somewhere in a burst that a busy process takes in."""
+        if self.processes:
+            process = self._any_process()
+            process.loop.turn_time = TURN_TIMES[-1]
+            for _ in range(TENANTS):
+                self.outside.publish()
+            self.world.at(self.world.now + self.chance.uniform(0, BURST), partial(self._interrupted, process))
+
+    def _interrupted(self, process: Process) -> None:
+        if process in self.processes and not self.is_healed:
+            process.interrupt()
+            self._gone("interrupt", process)
 
     def cut(self) -> None:
         if self.processes:
@@ -192,6 +256,54 @@ class Simulation:
             self.history.note("stall", f"{process.name} for {seconds:.3f}")
             process.stall(seconds)
 
+    def flutter(self) -> None:
+        """A switch chokes while letters are being written: one owner hears everything late, others come and go.
+
+        What is dealt anew again and again may be back before the one knows that it was ever gone.
+        """
+        owners = [process for process in self.processes if process.name in self.history.storers]
+        slow = self.chance.choice(owners or self.processes or [None])
+        others = [process for process in self.processes if process is not slow]
+        if slow is None or not others or self.world.now < self.flutters_until:
+            return
+        self.history.note("flutter", f"{slow.name} slow, {[other.name for other in others]} cut")
+        self.flutters_until = self.world.now + CUTS_OF_A_FLUTTER * BETWEEN_CUTS[1]
+        slow.network.faults = Faults(latency=0.02, slow_replies=self.chance.choice([0.5, 1.0]))
+        for _ in range(TENANTS):
+            self.outside.publish()
+            self.outside.break_an_event()
+        at = self.world.now
+        for _ in range(CUTS_OF_A_FLUTTER):
+            at += self.chance.uniform(*BETWEEN_CUTS)
+            self.world.at(at, self.outside.publish)
+            self.world.at(at, partial(self._cut_now, self.chance.choice(others)))
+        self.world.at(at + 1, partial(setattr, slow.network, "faults", Faults()))
+
+    def _strike(self, claimant: str) -> None:
+        """Faults fall where they hurt: who has overtaken another loses its connections just when that one goes on."""
+        if self.is_healed or self.world.now < self.calm_until or self.chance.random() > SHARE_STRUCK:
+            return
+        for process in self.processes:
+            if process.name == claimant:
+                self.history.note("strike", claimant)
+                self.world.at(self.world.now, partial(self._cut_now, process))
+                self.world.at(self.world.now, self._stay_calm)
+
+    def _cut_now(self, process: Process) -> None:
+        if self.world.now >= self.calm_until:
+            process.network.cut(0, lingers=0)
+
+    def _stay_calm(self) -> None:
+        """What was dealt stays dealt for a while."""
+        self.calm_until = self.world.now + CALM
+
+    def load(self) -> None:
+        """A process has much else to do, or nothing any more."""
+        if self.processes:
+            process = self._any_process()
+            process.loop.turn_time = self.chance.choice(TURN_TIMES)
+            self.history.note("load", f"{process.name} {process.loop.turn_time}")
+
     def bad_network(self) -> None:
         """Or a good one again."""
         if self.processes:
@@ -201,80 +313,16 @@ class Simulation:
                 lost_replies=chance.choice([0, 0, 0.02, 0.1]),
                 stalls=chance.choice([0, 0, 0.02]),
                 latency=chance.choice([0.002, 0.02, 0.2, 0.5]),
+                slow_replies=chance.choice([0, 0, 0.3]),
             )
             self.history.note("network", f"{process.name} {process.network.faults}")
 
-    def publish(self) -> None:
-        tenant = UUID(int=1 + self.chance.randrange(TENANTS))
-        for _ in range(self.chance.choice([1, 1, 3, 8])):
-            self._next_id += 1
-            number = len(self.history.by_tenant[tenant]) + 1
-            envelope = replace(counted(number, tenant), id=UUID(int=1000 + self._next_id))
-            message = OutgoingMessage(id=envelope.id, payload=SERIALIZER.encode(envelope))
-            partition = tenant.int % PARTITIONS
-            self._sent.append((partition, message, tenant))
-            self._store(partition, message)
-            self.history.published(Published(id=envelope.id, tenant=tenant, number=number, partition=partition))
-            if self.chance.random() < 0.03:
-                self.moods.broken.add(envelope.id)
-
-    def publish_a_late_copy(self) -> None:
-        if self._sent:
-            partition, message, _ = self.chance.choice(self._sent[-20:])
-            self._store(partition, message)
-            self.history.published(self.history.events[message.id])
-
-    def break_an_event(self) -> None:
-        if self._sent:
-            self.moods.broken.add(self._sent[-1][1].id)
-
-    def mend_events(self) -> None:
-        self.moods.broken.clear()
-
-    def redrive(self) -> None:
-        self._ask(Action.REDRIVE, self._selection())
-
-    def discard(self) -> None:
-        self._ask(Action.DISCARD, self._selection())
-
-    def _selection(self) -> Selection:
-        letters = self.history.open_letters
-        choice = self.chance.randrange(3)
-        if choice == 0 or not letters:
-            return Selection(everything=True)
-        partition, offset = self.chance.choice(letters)
-        event = self.history.events[self.history.logs[partition][offset]]
-        return Selection(tenants=(event.tenant,)) if choice == 1 else Selection(event_ids=(event.id,))
-
-    def _ask(self, action: Action, selection: Selection, *, force: bool = False) -> None:
-        """As an operator does: the same request to each partition of the dlq topic."""
-        self._next_id += 1
-        seen = {partition: self.history.records(partition) - 1 for partition in range(self.history.dlq_partitions)}
-        for partition, last in seen.items():
-            request = Request(
-                id=UUID(int=5_000_000 + self._next_id),
-                group=GROUP,
-                action=action,
-                selection=selection,
-                requested_at=round(self.world.now * 1_000_000),
-                requested_by="the operator",
-                reason="why not",
-                seen=max(last, 0) if action is Action.DISCARD else None,
-                force=force,
-            )
-            encoded = encode_record(request)
-            message = OutgoingMessage(id=request.id, payload=encoded.payload, headers=encoded.headers)
-            batch = self._store(partition, message, topic=DLQ)
-            self.history.landed("operator", batch)
-
     # Inside
 
-    def _store(self, partition: int, message: OutgoingMessage, *, topic: str = DOMAIN) -> PublishBatch:
-        batch = PublishBatch(stream=STREAM, topic=topic, partition_id=partition, messages=(message,))
-        if not self._client.usable:
-            self._client = self.server.open_client()
-        at_once(self._client.send(batch, subject="what the outside sends"))
-        return batch
+    def _gone(self, how: str, process: Process) -> None:
+        self.processes.remove(process)
+        self.dead.append(process)
+        self.history.note(how, process.name)
 
     def _any_process(self) -> Process:
         return self.chance.choice(self.processes)
@@ -293,19 +341,21 @@ class Simulation:
         self.world.loops[:] = loops
         for process in (*self.processes, *self.dead):
             process.network.shut()
-            process.loop.stalled_until = 0
+            process.loop.stalled_until = process.loop.turn_time = 0.0
             for task in asyncio.all_tasks(process.loop):
                 task.cancel()
-        ended = self.world.run_for(60, until=lambda: not any(map(asyncio.all_tasks, loops)))
+        self.world.run_for(60, until=lambda: not any(map(asyncio.all_tasks, loops)))
+        left = [task.get_name() for loop in loops for task in asyncio.all_tasks(loop)]
         for loop in loops:
             loop.close()
-        assert ended, "tasks that do not end"
+        if left:
+            self.history.broken.append(f"cancelled, and do not end: {left}")
 
 
-def simulate(seed: int, *, actions: int = ACTIONS) -> History:
-    """Run one simulation. Raises Violation."""
+def simulate(seed: int, *, kind: Kind | None = None) -> History:
+    """Run one simulation, in a world of any kind or of the given one. Raises Violation."""
     with mock.patch.object(passwords, "_scrypt", _scrypt_once), quiet_logs():
-        return Simulation(seed).run(actions=actions)
+        return Simulation(seed, kind=kind).run()
 
 
 _scrypt_once = lru_cache(passwords._scrypt)

@@ -72,13 +72,37 @@ def test_a_killed_process_is_not_unwound(world: World) -> None:
     world.loops.append(loop)
 
 
-def test_a_loop_that_never_waits_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(virtual_time, "MAX_TURNS_AT_ONE_INSTANT", 100)
+@pytest.mark.parametrize("turn_time", [0.0, 0.01])
+def test_a_loop_that_never_waits_is_noticed_and_where_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch, turn_time: float
+) -> None:
+    monkeypatch.setattr(virtual_time, "MAX_TURNS_WITHOUT_REST", 100)
 
     async def spin() -> None:
         while True:  # noqa: ASYNC110  spinning is what is tested
             await asyncio.sleep(0)
 
-    ProcessLoop(world, "hot").create_task(spin())
-    with pytest.raises(HotLoopError):
-        world.run_for(1)
+    hot = ProcessLoop(world, "hot")
+    hot.turn_time = turn_time
+    hot.create_task(spin(), name="the hot one")
+    with pytest.raises(HotLoopError, match=r"hot spins: 101 turns.*the hot one: .*sleep"):
+        world.run_for(10)
+
+
+@pytest.mark.parametrize(("turn_time", "moments"), [(0.0, 2), (0.5, 1)])
+def test_a_busy_process_finds_together_what_came_while_it_worked(world: World, turn_time: float, moments: int) -> None:
+    seen: list[float] = []
+    loop = ProcessLoop(world, "busy")
+
+    async def note(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        seen.append(world.now)
+
+    loop.create_task(note(1.0))
+    loop.create_task(note(1.001))
+    world.run_for(0.5)
+    loop.turn_time = turn_time
+    world.at(world.now + 0.499, lambda: loop.call_soon(lambda: None))
+    world.run_for(10)
+    assert len(seen) == 2
+    assert len(set(seen)) == moments
