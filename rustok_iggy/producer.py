@@ -30,10 +30,6 @@ from rustok_iggy_connector import (
 
 log = get_logger(__name__)
 
-MANY_CALLERS = 16
-"""Callers of one batch from which on they are told in halves: what each does until its next publish takes some 20 µs,
-and a durable batch half a millisecond, so that half of these fill the time of one round trip."""
-
 
 @dataclass(slots=True)
 class PartitionMessages:
@@ -285,7 +281,9 @@ class Producer:
                 log.exception("publish_broke", partition=lane.name)
                 self._failed(lane, batch, PublishFailure(PublishStatus.UNKNOWN, error))
             else:
-                await self._confirmed_in_turns(lane, batch, first_offset)
+                self._confirmed(lane, batch, first_offset)
+                if len(batch.messages) > 1:
+                    await asyncio.sleep(0)  # those just confirmed have their turn: their next belong into one batch
 
     async def _send(self, lane: Lane, batch: Batch, attempt: PublishAttempt) -> int:
         """Send until confirmed; the first offset. Raises _GaveUp."""
@@ -326,24 +324,6 @@ class Producer:
         lane.in_flight = None
         self._counted.batches += 1
         self._settle(lane.queue.confirm(batch, first_offset))
-
-    async def _confirmed_in_turns(self, lane: Lane, batch: Batch, first_offset: int) -> None:
-        """Let those just confirmed have their turn: what they publish next belongs into the next batch.
-
-        Of many callers only half are told before that batch goes: the others prepare theirs while it is under way.
-        """
-        lane.in_flight = None
-        self._counted.batches += 1
-        settled = lane.queue.confirm(batch, first_offset)
-        half = len(settled) // 2 if len(settled) >= MANY_CALLERS else len(settled)
-        self._settle(settled[:half])
-        if len(batch.messages) == 1:
-            return
-        try:
-            await asyncio.sleep(0)
-        finally:
-            if half < len(settled):
-                self._loop.call_soon(self._settle, settled[half:])
 
     def _expired(self) -> PublishFailure:
         error = self._admission.refusal(f"not sent: {self._timeout:g} s passed behind earlier events of its partition")
