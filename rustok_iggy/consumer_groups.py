@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from rustok_iggy.dead_letters.group_reset import claim_for_reset, unpin
+from rustok_iggy.dead_letters.group_reset import check_letters_of_this_log, claim_for_reset, group_journals, unpin
 from rustok_iggy.dead_letters.records import Source
 from rustok_iggy.errors import ConsumerError, NotFoundError
 from rustok_iggy.moments import microseconds
@@ -53,11 +53,16 @@ class ConsumerGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetChange:
-    """`before` and `after` are committed offsets; None: nothing is stored, so the subscription's `start` decides."""
+    """`before` and `after` are committed offsets; None: nothing is stored, so the subscription's `start` decides.
+
+    `remembered` is the offset up to which the journal of dead letters says that all is done, where it lies beyond
+    `after` and the server's offset stays: so it is after a purge. None: it is not beyond.
+    """
 
     partition_id: int
     before: int | None
     after: int | None
+    remembered: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,14 +182,15 @@ class ConsumerGroupManager:
     async def plan_reset(self, *, topic: str, group: str, to: ResetTo) -> OffsetReset:
         """Return what reset() would store, changing nothing. `to` as an offset is the next one to be read.
 
-        A time without a zone is refused (ConsumerError), and so is an offset below 0. An offset past the end means the
-        end.
+        An offset past the end means the end. Raises ConsumerError (a time without a zone, an offset below 0, or open
+        dead letters of a log that was reset since), and DeadLetterError when their journal cannot be read.
         """
         _check(to)
         found = await self.describe(topic=topic, group=group)
         reader = await self._connector.subscribe(stream=self._stream, topic=topic)
         try:
             wanted = [(part, await _target(reader, part, to)) for part in found.partitions]
+            remembered = await self._remembered(reader, found, {part.partition_id: after for part, after in wanted})
         finally:
             await reader.leave()
         return OffsetReset(
@@ -192,9 +198,14 @@ class ConsumerGroupManager:
             group=group,
             members=len(found.members),
             changes=tuple(
-                OffsetChange(partition_id=part.partition_id, before=part.committed, after=after)
+                OffsetChange(
+                    partition_id=part.partition_id,
+                    before=part.committed,
+                    after=after,
+                    remembered=remembered.get(part.partition_id) if after == part.committed else None,
+                )
                 for part, after in wanted
-                if after != part.committed
+                if after != part.committed or part.partition_id in remembered
             ),
         )
 
@@ -251,6 +262,20 @@ class ConsumerGroupManager:
         await self._connector.admin.store_group_offsets(
             stream=self._stream, topic=group.topic, group=group.group, offsets=offsets, before=claim
         )
+
+    async def _remembered(
+        self, reader: MessageSubscriber, group: ConsumerGroup, wanted: Mapping[int, int | None]
+    ) -> dict[int, int]:
+        """Up to where the journal says that partitions are done, of those where that is beyond what is wanted."""
+        if await self._dlq() is None:
+            return {}
+        found = {}
+        for journal in await group_journals(self._connector, self._sources(group), stream=self._stream):
+            partition_id = journal.source.partition
+            await check_letters_of_this_log(reader, journal)
+            if journal.low_mark > _at(wanted[partition_id]):
+                found[partition_id] = journal.low_mark
+        return found
 
     async def _dlq(self) -> TopicInfo | None:
         return await self._connector.admin.describe_topic(stream=self._stream, topic=Topic.DLQ)

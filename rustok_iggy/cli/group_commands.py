@@ -119,6 +119,15 @@ def _reset_lines(plan: OffsetReset) -> list[Shown]:
     lines: list[Shown] = [
         section(f"{plan.group} on {plan.topic}", table((">partition", ">committed now", ">committed then"), rows)),
     ]
+    anew = [change.partition_id for change in plan.changes if change.remembered is not None]
+    if anew:
+        lines.append(
+            marked(
+                "warning",
+                f"partitions {', '.join(map(str, anew))} were done further than that, as the dead letters remember",
+                "their logs were reset: the group takes what they have now for new",
+            )
+        )
     if plan.again:
         lines.append(marked("warning", f"{plural(plan.again, 'event')} will be handled again"))
     if plan.skipped:
@@ -156,6 +165,12 @@ def _reset_data(plan: OffsetReset, *, done: bool) -> dict[str, object]:
         "again": plan.again,
         "skipped": plan.skipped,
         "changes": [
-            {"partition": each.partition_id, "before": each.before, "after": each.after} for each in plan.changes
+            {
+                "partition": each.partition_id,
+                "before": each.before,
+                "after": each.after,
+                "remembered": each.remembered,
+            }
+            for each in plan.changes
         ],
     }
