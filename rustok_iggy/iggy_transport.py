@@ -46,7 +46,7 @@ from rustok_iggy.replay.plan import ReplayPlan
 from rustok_iggy.replay.planning import ReplaySelection
 from rustok_iggy.replay.progress import ReplayProgress
 from rustok_iggy.replay.replay_run import OnProgress
-from rustok_iggy.running import in_background, set_by_sigterm
+from rustok_iggy.running import in_background, set_by_signals
 from rustok_iggy.serialization import EventSerializer, JsonSerializer, PostcardSerializer, SerializationFormat
 from rustok_iggy.topology import Topic, TopologyManager, desired_topology
 from rustok_iggy.tracing.contract import Tracing
@@ -226,7 +226,7 @@ class IggyTransport(EventTransport):
 
     async def run(self) -> None:
         stop = asyncio.Event()
-        with set_by_sigterm(stop):
+        with set_by_signals(stop):
             await self._consume(stop)
 
     @asynccontextmanager

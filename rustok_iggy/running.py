@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -14,27 +14,49 @@ Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 @contextmanager
-def set_by_sigterm(stop: asyncio.Event) -> Iterator[None]:
-    """SIGTERM sets `stop` while inside. Outside of the main thread signals are the host's matter, and nothing is done.
+def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """The first SIGTERM or Ctrl-C sets `stop` while inside; who presses Ctrl-C again does not wait for the drain.
 
-    The handler that was there before is put back.
+    Outside of the main thread signals are the host's matter, and nothing is done. The handlers that were there before
+    are put back, and a Ctrl-C that is ignored, as in a shell's background, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    with _set_by(signal.SIGTERM, stop.set), _interrupting_once(stop):
+        yield
+
+
+@contextmanager
+def _interrupting_once(stop: asyncio.Event) -> Iterator[None]:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    with ExitStack() as taken:
+
+        def first() -> None:
+            stop.set()
+            taken.close()
+
+        taken.enter_context(_set_by(signal.SIGINT, first))
+        yield
+
+
+@contextmanager
+def _set_by(number: signal.Signals, call: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    previous = signal.getsignal(signal.SIGTERM)
+    previous = signal.getsignal(number)
     try:
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-    except NotImplementedError:  # Windows has no such signal
+        loop.add_signal_handler(number, call)
+    except NotImplementedError:  # Windows' loop takes no signals
         yield
         return
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        loop.remove_signal_handler(number)
         if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+            signal.signal(number, previous)
 
 
 @asynccontextmanager

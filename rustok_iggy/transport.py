@@ -100,7 +100,9 @@ class EventTransport(ABC):
 
     @abstractmethod
     async def run(self) -> None:
-        """Consume until cancelled or SIGTERM, then finish what is in flight, commit and leave the groups.
+        """Consume until cancelled, SIGTERM or Ctrl-C, then finish what is in flight, commit and leave the groups.
+
+        A second Ctrl-C does not wait for that. Signals are only heard in the main thread.
 
         What a handler's error leads to is `on_failure`. Stop() ends the subscription: what was handled before is
         committed, the event comes again later, and the error is raised here once all others are drained.

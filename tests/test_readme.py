@@ -1,4 +1,4 @@
-"""The README's example runs as printed, and what the README points to exists."""
+"""What the README points to exists, and its example is short. What it prints is run by test_pages.py."""
 
 import re
 from pathlib import Path
@@ -7,17 +7,9 @@ import pytest
 
 from rustok_iggy import IggyConfig, IggyMode
 from tests.architecture.source_tree import ROOT
-from tests.printed import code_blocks, run_printed
+from tests.printed import code_blocks
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("example", code_blocks("README.md", "python"))
-def test_the_example_runs_as_printed(example: str, tmp_path: Path) -> None:
-    """In an empty folder, where it makes ./data/iggy."""
-    printed = run_printed(example, tmp_path)
-    assert "billing 42.0 EUR" in printed
-    assert "stored in partition" in printed
 
 
 def test_the_configuration_it_prints_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

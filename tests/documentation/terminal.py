@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.architecture.source_tree import ROOT
+from tests.chaos.server import free_port
 from tests.documentation.expected import Names
 from tests.documentation.pages import Block
 
@@ -19,10 +21,13 @@ PROGRAMS = {
     "python": "",
     "pytest": "-m pytest -p no:cacheprovider -p no:asyncio",
     "rustok-iggy": "-m rustok_iggy",
+    "curl": "-c 'import sys, urllib.request; print(urllib.request.urlopen(sys.argv[-1]).read().decode())'",
 }
+HEALTH_PORT = ":9464"
+"""On a page; here it is a free one, which programs are told as a container tells them."""
 INSTALLED = re.compile(r"pip install ")
 """What the test's own environment has already."""
-LOOKS = re.compile(r"rustok-iggy (?:dlq (?:stats|list|show)|groups (?:list|lag)|trace|doctor)\b")
+LOOKS = re.compile(r"(?:rustok-iggy (?:dlq (?:stats|list|show)|groups (?:list|lag)|trace|doctor)|curl)\b")
 """Changes nothing, and may come before what it is to show: typed again until it shows it."""
 
 
@@ -41,12 +46,14 @@ class Terminal:
             script = programs / name
             script.write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n', encoding="utf-8")
             script.chmod(0o755)
+        self._health_port = free_port()
         self._environment = {
-            "PATH": str(programs),
+            "PATH": f"{programs}:{os.defpath}",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "120",
             "USER": "ada",
+            "RUSTOK_IGGY_HEALTH_PORT": str(self._health_port),
         }
 
     def type(self, block: Block) -> None:
@@ -114,7 +121,7 @@ class Terminal:
 
     def _done(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", "-c", self.names.fill_in(command)],
+            ["/bin/sh", "-c", self.names.fill_in(command).replace(HEALTH_PORT, f":{self._health_port}")],
             cwd=self.directory,
             env=self._environment,
             stdout=subprocess.PIPE,

@@ -5,21 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source_tree import ROOT
 from tests.architecture.test_layers import assert_none
 from tests.documentation.pages import PAGES, blocks_of, prose_of, text_of
 from tests.documentation.reading import TERMINAL, read
 
 pytestmark = pytest.mark.anyio
 
-ELSEWHERE = {"README.md": "tests/test_readme.py"}
-"""Pages whose examples another test runs."""
 INDENTED = re.compile(r"(?<=\n\n) {4}\S[^\n]*")
 TO_RUN = [
     page
     for page in PAGES
-    if page not in ELSEWHERE
-    and (TERMINAL in text_of(page) or any(block.language in {"python", "yaml"} for block in blocks_of(page)))
+    if TERMINAL in text_of(page) or any(block.language in {"python", "yaml"} for block in blocks_of(page))
 ]
 
 
@@ -35,13 +31,10 @@ async def test_the_page_does_what_it_says(
 
 
 def test_no_example_hides_from_the_tests() -> None:
-    """Code stands in fences at the margin, in a language that is looked at; examples run elsewhere do run there."""
+    """Code stands in fences at the margin, in a language that is looked at."""
     problems = []
     for page in PAGES:
         prose = prose_of(page)
         problems += [f"{page}: code that is only indented: {each.strip()}" for each in re.findall(INDENTED, prose)]
         problems += [f"{page}: a fence that is not at the margin, or has an odd end"] if "```" in prose else []
-    for page, test in ELSEWHERE.items():
-        if page not in (ROOT / test).read_text(encoding="utf-8"):
-            problems.append(f"{page}: {test} does not mention it")
     assert_none(problems)

@@ -1,4 +1,4 @@
-"""Running beside a body, and until SIGTERM."""
+"""Running beside a body, and until a signal."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from rustok_iggy.running import in_background, set_by_sigterm
+from rustok_iggy.running import in_background, set_by_signals
 
 pytestmark = pytest.mark.anyio
 
@@ -119,7 +119,7 @@ async def test_sigterm_sets_the_event_and_the_hosts_handler_comes_back() -> None
     before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
     try:
         stop = asyncio.Event()
-        with set_by_sigterm(stop):
+        with set_by_signals(stop):
             os.kill(os.getpid(), signal.SIGTERM)
             await asyncio.wait_for(stop.wait(), 20)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -129,10 +129,42 @@ async def test_sigterm_sets_the_event_and_the_hosts_handler_comes_back() -> None
         signal.signal(signal.SIGTERM, before)
 
 
+async def test_the_first_ctrl_c_sets_the_event_and_the_second_is_the_hosts() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        stop = asyncio.Event()
+        with set_by_signals(stop):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.wait_for(stop.wait(), 20)
+            assert not seen
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0)
+            assert seen == [signal.SIGINT]
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0)
+        assert seen == [signal.SIGINT] * 2
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        stop = asyncio.Event()
+        with set_by_signals(stop):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.05)  # nothing is to happen
+            assert not stop.is_set()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def test_outside_of_the_main_thread_signals_are_left_alone() -> None:
     def in_thread() -> bool:
         async def enter() -> bool:
-            with set_by_sigterm(asyncio.Event()):
+            with set_by_signals(asyncio.Event()):
                 return True
 
         return asyncio.run(enter())
