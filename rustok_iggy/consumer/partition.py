@@ -113,6 +113,7 @@ class PartitionConsumer:
         self.polling.end()
         self.redriver.stop()
         self.tenure.end()
+        self.letters.hurry()
         self._wakeup.set()
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -115,6 +116,23 @@ async def test_the_last_letters_are_confirmed_when_it_ends() -> None:
         await until(lambda: len(subject.letters.confirmations) == 2)
     assert subscriber.offsets[0] == 2
     assert topic.kinds() == ["Claim", "Letter", "Letter", "Release"]
+
+
+async def test_events_that_follow_a_letter_gather_until_another_fails_or_the_partition_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rustok_iggy.consumer.letters.GATHERING", 60.0)
+    async with consuming(failing(0, 6), messages=1) as (subject, topic, subscriber):
+        await until(lambda: topic.appends == [1])
+        for last in range(1, 6):
+            subscriber.logs[0] = stored(*range(last + 1))
+            await until(partial(subject.is_polled, last))
+        assert topic.appends == [1]
+        subscriber.logs[0] = [*stored(*range(6)), *others(6)]
+        await until(lambda: topic.appends == [1, 6])
+        subscriber.logs[0] = [*stored(*range(6)), *others(6), *stored(7)]
+        await until(lambda: subject.is_polled(7))
+    assert topic.appends == [1, 6, 1]
 
 
 async def test_an_event_above_the_committed_offset_that_has_a_letter_is_not_run() -> None:
