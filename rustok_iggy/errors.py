@@ -11,12 +11,11 @@
        ├─ TopologyError
        │  └─ TopologyConflictError
        ├─ ConsumerError
-       │  └─ CommitError *  OffsetOutOfRangeError
+       │  └─ OffsetOutOfRangeError
        ├─ DeadLetterError
        ├─ RedriveError
-       ├─ ReplayError
-       │  └─ ReplayCancelledError
-       └─ OutboxError
+       └─ ReplayError
+          └─ ReplayCancelledError
 
     *  retryable: the same call may succeed later
 
@@ -63,7 +62,6 @@ __all__ = [
     "AlreadyExistsError",
     "AuthenticationError",
     "BackpressureError",
-    "CommitError",
     "ConfigError",
     "ConnectionLostError",
     "ConnectorClosedError",
@@ -80,7 +78,6 @@ __all__ = [
     "NotAssignedError",
     "NotFoundError",
     "OffsetOutOfRangeError",
-    "OutboxError",
     "PermissionDeniedError",
     "PredecessorFailedError",
     "ProtocolError",
@@ -248,15 +245,6 @@ class ConsumerError(TransportError):
     """
 
 
-class CommitError(ConsumerError):
-    """An offset could not be stored; the events above the last stored one will come again.
-
-    Advice: nothing, when effects can be repeated. It is not raised: it stands in the log, as `commit_failed_at_end`.
-    """
-
-    retryable = True
-
-
 class OffsetOutOfRangeError(ConsumerError):
     """A gap, or a log that was reset: the next message is not the one that follows the committed offset.
 
@@ -302,13 +290,6 @@ class ReplayCancelledError(ReplayError):
     """A replay ended because somebody cancelled it from another process; its checkpoint says how far it got.
 
     Advice: to go on with it, remove the note that the message names, and run again with resume.
-    """
-
-
-class OutboxError(TransportError):
-    """The outbox table could not be read or written.
-
-    Advice: nothing raises it yet: the outbox is not in this version.
     """
 
 

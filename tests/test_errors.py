@@ -7,7 +7,6 @@ from rustok_iggy import errors
 from rustok_iggy.errors import (
     MAX_RETRY_LATER_DELAY,
     BackpressureError,
-    CommitError,
     DecodeError,
     PredecessorFailedError,
     Reject,
@@ -28,11 +27,7 @@ def test_the_connectors_tree_is_the_same_tree() -> None:
 def test_only_these_may_be_repeated_as_they_are() -> None:
     own = [getattr(errors, name) for name in errors.__all__]
     transport = [error for error in own if issubclass(error, TransportError)]
-    assert {error for error in transport if error.retryable} == {
-        BackpressureError,
-        CommitError,
-        PredecessorFailedError,
-    }
+    assert {error for error in transport if error.retryable} == {BackpressureError, PredecessorFailedError}
     assert not any(error.outcome_unknown for error in transport)
 
 

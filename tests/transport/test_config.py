@@ -107,6 +107,11 @@ def test_the_memory_transport_needs_no_server() -> None:
     assert config.connector.mode is IggyMode.MEMORY
 
 
+def test_an_outbox_is_refused_while_there_is_none() -> None:
+    (problem,) = problems_of(IggyConfig(transport="outbox"))
+    assert problem == "transport: outbox is not in this version, and nothing would relay its events; use iggy or memory"
+
+
 def test_secrets_are_not_shown() -> None:
     config = IggyConfig(mode="remote", remote={"password": "hunter2", "token": None})
     assert "hunter2" not in repr(config)
