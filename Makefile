@@ -25,7 +25,7 @@ lint: $(READY)  ## ruff: rules and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)  ## mypy --strict on both packages
+types: $(READY)  ## mypy --strict on both packages and the wheel's tests
 	$(BIN)/mypy
 
 unit: $(READY)  ## the tests (PYTEST="-k name -m slow" for some of them)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 WITHIN = 30.0
-"""Seconds: half of what a test may take, so that a wait fails, and says what for, before the test is cut off."""
+"""Seconds: a quarter of what a test may take, so that a wait fails, and says what for, before the test is cut off."""
 
 LOOK_AGAIN = 0.002
 """Seconds between two looks at what is in this process."""
@@ -17,14 +17,18 @@ ASK_AGAIN = 0.02
 
 async def until(condition: Callable[[], object], *, within: float = WITHIN) -> None:
     """Return when the condition holds, or what it returns when awaited does. Raises AssertionError, which names it."""
+    limit = asyncio.timeout(within)
     try:
-        async with asyncio.timeout(within) as limit:
+        async with limit:
             while True:
                 found = condition()
-                is_asked = inspect.isawaitable(found)
-                if await found if is_asked else found:
+                if not inspect.isawaitable(found):
+                    pause = LOOK_AGAIN
+                else:
+                    found, pause = await found, ASK_AGAIN
+                if found:
                     return
-                await asyncio.sleep(ASK_AGAIN if is_asked else LOOK_AGAIN)
+                await asyncio.sleep(pause)
     except TimeoutError:
         if not limit.expired():
             raise  # the condition's own
@@ -42,6 +46,6 @@ def wait_until(condition: Callable[[], object], *, within: float = WITHIN) -> No
 def source_of(condition: Callable[[], object]) -> str:
     """What a person sees of it: the lines it was written in, or what it calls itself."""
     try:
-        return inspect.getsource(condition).strip()  # type: ignore[arg-type]  # what has no source raises TypeError
+        return inspect.getsource(condition).strip()
     except (OSError, TypeError):
         return repr(condition)

@@ -42,7 +42,7 @@ async def run_in_a_row(server: LocalServer, stream: str, count: int, how: str) -
         assert (process.returncode, output) == (0, b""), f"process {number} of {count}: {output.decode()}"
 
 
-@pytest.mark.parametrize(("how", "count"), [("shutdown", 20), ("cancelled", 6), ("refused", 12)])
+@pytest.mark.parametrize(("how", "count"), [("shutdown", 8), ("cancelled", 4), ("refused", 12)])
 async def test_short_processes_in_a_row_all_end_well(
     local_server: LocalServer, stream: str, how: str, count: int
 ) -> None:
