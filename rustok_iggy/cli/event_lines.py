@@ -20,6 +20,8 @@ from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import DecodeError, UnknownEventTypeError, UnsupportedVersionError
 from rustok_iggy.serialization import JsonSerializer
 
+REQUIRED = frozenset({"tenant_id", "event_type", "data"})
+
 
 class LineError(Exception):
     """A line that is no event; its text says why, and quotes nothing of it."""
@@ -45,8 +47,10 @@ class EventLines:
         """Return the event of line `number`. Raises LineError."""
         try:
             keys = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-            if "event" in keys:
+            if "event" in keys and "id" in keys:
                 return self._serializer.decode(line)
+            if not keys.keys() >= REQUIRED:
+                raise LineError("is neither {tenant_id, event_type, data} nor a whole envelope")
             return self._new(msgspec.json.decode(line, type=_NewEvent), number)
         except (DecodeError, UnknownEventTypeError, UnsupportedVersionError) as error:
             raise LineError(str(error)) from None

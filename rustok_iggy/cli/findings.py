@@ -179,9 +179,9 @@ def groups(before: Iterable[ConsumerGroup], after: Iterable[ConsumerGroup], *, a
                 state="warning",
                 text=f"{name} has members, but committed nothing for {apart:g} s in partitions"
                 f" {', '.join(map(str, still))} where events wait",
-                advice="slow or waiting handlers look so: look at its services' health. So do members that died while"
-                " the server was down: if they are of this library and of one user, the others log them out within half"
-                " a minute",
+                advice="slow or waiting handlers look so: ask each of its processes with rustok-iggy health, end one"
+                " that does not answer. So do members that died while the server was down: if they are of this library"
+                " and of one user, the others log them out within half a minute",
             )
         elif group.lag >= LAG_AGE_NOTE:
             yield Finding(check="groups", state="note", text=f"{name} is {plural(group.lag, 'event')} behind")

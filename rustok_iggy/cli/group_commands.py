@@ -17,6 +17,7 @@ from rustok_iggy.topology import Topic
 app = typer.Typer(no_args_is_help=True, help="Consumer groups: who reads, how far; move or forget a stopped one.")
 
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="Name of the group.")]
+MaybeGroup = Annotated[str | None, typer.Argument(metavar="[GROUP]", help="Name of one group.", show_default=False)]
 OneTopic = Annotated[str, typer.Option("--topic", help="Topic it reads.")]
 AnyTopic = Annotated[str | None, typer.Option("--topic", help="One topic; default: domain and system.")]
 Target = Annotated[
@@ -29,6 +30,8 @@ Target = Annotated[
     ),
 ]
 
+NO_GROUPS = marked("note", "no groups yet")
+
 
 @command(app, "list")
 async def list_groups(desk: AtDesk, *, topic: AnyTopic = None) -> None:
@@ -36,21 +39,22 @@ async def list_groups(desk: AtDesk, *, topic: AnyTopic = None) -> None:
     async with open_session(desk) as session:
         groups = await groups_of(session, topic)
         rows = [(each.group, each.topic, len(each.members), each.lag, _state(each)) for each in groups]
-        shown = table(("group", "topic", ">members", ">lag", ""), rows) if rows else marked("note", "no groups yet")
+        shown = table(("group", "topic", ">members", ">lag", ""), rows) if rows else NO_GROUPS
         desk.show([_group_data(each) for each in groups], shown)
 
 
 @command(app, "lag")
-async def lag(desk: AtDesk, *, group: GroupName, topic: AnyTopic = None) -> None:
-    """Show one group, partition by partition."""
+async def lag(desk: AtDesk, *, group: MaybeGroup = None, topic: AnyTopic = None) -> None:
+    """Show one group, or each, partition by partition."""
     async with open_session(desk) as session:
-        found = [each for each in await groups_of(session, topic) if each.group == group]
-        if not found:
+        found = [each for each in await groups_of(session, topic) if group in {None, each.group}]
+        if group is not None and not found:
             raise CommandError(
                 f"stream {session.stream} has no group {group}; rustok-iggy groups list shows those there are",
                 code=ExitCode.NOT_FOUND,
             )
-        desk.show([_group_data(each) for each in found], *map(_partitions, found))
+        shown = map(_partitions, found) if found else (NO_GROUPS,)
+        desk.show([_group_data(each) for each in found], *shown)
 
 
 @command(app, "reset")

@@ -91,7 +91,9 @@ async def _publish(transport: IggyTransport, source: Source, lines: EventLines, 
         return len(envelopes)
     before = envelopes[-1][0] if envelopes else source.progress.lines
     source.confirmed([line for number, line in batch if number <= before])
-    raise wrong
+    raise CommandError(
+        f"{wrong}. Published before it: {plural(before, 'line')}; correct it, then run this again", code=wrong.code
+    )
 
 
 def _envelopes(lines: EventLines, batch: Batch) -> Iterator[tuple[int, EventEnvelope]]:
@@ -101,10 +103,7 @@ def _envelopes(lines: EventLines, batch: Batch) -> Iterator[tuple[int, EventEnve
         try:
             yield number, lines.envelope(line, number=number)
         except LineError as error:
-            raise CommandError(
-                f"line {number}: {error}. The lines before it are published; correct it, then run this again",
-                code=ExitCode.REFUSED,
-            ) from None
+            raise CommandError(f"line {number}: {error}", code=ExitCode.REFUSED) from None
 
 
 def _batches(source: Source) -> Iterator[Batch]:

@@ -23,6 +23,7 @@ SHOWN = 20
 
 def check_times(found: Sequence[object], times: int | None, *, expected: str, instead: Iterable[str]) -> None:
     """Raise AssertionError unless there are `times` of them; None: at least one."""
+    __tracebackhide__ = True  # pytest shows the test's own line last
     if found if times is None else len(found) == times:
         return
     count = "at least once" if times is None else f"{times} times"

@@ -34,6 +34,7 @@ def test_groups_show_members_and_lag(read: CommandLine) -> None:
 
 def test_lag_is_shown_by_partition(read: CommandLine) -> None:
     (group,) = read.run("groups", "lag", "billing", "--json").json
+    assert read.run("groups", "lag", "--json").json == [group]
     busy = [each for each in group["partitions"] if each["last"] is not None]
     assert busy == [{"partition": busy[0]["partition"], "committed": 3, "last": 9, "lag": 6, "member": None}]
 

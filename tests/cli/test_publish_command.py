@@ -62,7 +62,8 @@ def test_missing_topics_are_made_only_when_that_is_confirmed(line: CommandLine) 
         (new_event(1, event_type="no.such"), "'no.such' is not in the tests catalogue"),
         (new_event(1, tenant="x"), "unknown field `tenant`"),
         (new_event(1, tenant_id=str(UUID(int=0))), "tenant_id"),
-        ('{"event": {}}', "missing required field"),
+        ('{"event": {}}', "is neither {tenant_id, event_type, data} nor a whole envelope"),
+        (f'{{"id": "{UUID(int=1)}", "event": {{}}}}', "missing required field"),
     ],
 )
 def test_a_wrong_line_is_named_and_not_quoted(ready: CommandLine, wrong: str, said: str) -> None:
@@ -72,6 +73,12 @@ def test_a_wrong_line_is_named_and_not_quoted(ready: CommandLine, wrong: str, sa
     assert said in result.err.replace("\n", "")
     assert "secret-value" not in result.err
     assert numbers(ready) in ([0], [0, 2])
+
+
+def test_what_stands_before_a_wrong_line_is_said_to_be_published_when_it_is(ready: CommandLine) -> None:
+    lines = f"{new_event(0)}\nwrong\n"
+    assert "Published before it: 1 line;" in ready.run("publish", stdin=lines).err.replace("\n", " ")
+    assert "Published" not in ready.run("publish", "--dry-run", stdin=lines).err
 
 
 def test_after_a_wrong_line_was_mended_the_rest_follows(ready: CommandLine, tmp_path: Path) -> None:
