@@ -14,14 +14,14 @@ PLANTED: list[tuple[Plant, int, str]] = [
     # The bug, the seed to begin with, the promise it breaks.
     (planted.commit_before_handle, 0, "neither completed nor a letter"),
     (planted.watermark_over_an_open_delivery, 0, "neither completed nor a letter"),
-    (planted.letter_after_the_commit, 20, "neither completed nor a letter"),
-    (planted.overtaken_owners_count, 20, "was completed before|not done in time"),
+    (planted.letter_after_the_commit, 32, "neither completed nor a letter"),
+    (planted.overtaken_owners_count, 60, "neither completed nor a letter|was completed before|not done in time"),
     (planted.lettered_events_run_live, 16, "ran live"),
-    (planted.redrive_without_settlement, 0, "not done in time"),
-    (planted.parked_tenants_forgotten, 0, "was completed before"),
+    (planted.redrive_without_settlement, 1, "not done in time"),
+    (planted.parked_tenants_forgotten, 10, "was completed before"),
     (planted.cancellation_is_success, 0, "neither completed nor a letter|was completed before"),
     (planted.window_kept_across_a_gain, 20, "neither completed nor a letter|was completed before"),
-    (planted.clean_up_within_the_task, 36, "spins: "),
+    (planted.clean_up_within_the_task, 38, "spins: "),
 ]
 PLANTED_IN: list[tuple[Plant, Kind, int, str]] = [
     # Seen in one of thirty worlds of this kind, and in one of several hundreds of all kinds.
