@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -178,18 +178,20 @@ def _by_tenant(letters: Iterable[DeadLetterSummary]) -> list[Shown]:
     ]
 
 
-def _letters(letters: Iterable[DeadLetterSummary]) -> Shown:
-    rows = [
-        (
-            each.event_id,
-            each.event_type,
-            each.error_type if each.cause is Cause.FAILED else f"{each.cause}: {each.error_type}",
-            each.redrives,
-            age(each.age),
-        )
-        for each in letters
-    ]
-    return table(("=event", "type", "why", ">redrives", ">age"), rows)
+def _letters(letters: Sequence[DeadLetterSummary]) -> Shown:
+    """Return them as a table that mostly fits 80 columns: redrives stand there where there were any."""
+    if not any(each.redrives for each in letters):
+        rows = [(each.event_id, each.event_type, _why(each), age(each.age)) for each in letters]
+        return table(("=event", "type", "why", ">age"), rows)
+    counted = [(each.event_id, each.event_type, _why(each), each.redrives, age(each.age)) for each in letters]
+    return table(("=event", "type", "why", ">redrives", ">age"), counted)
+
+
+def _why(letter: DeadLetterSummary) -> str:
+    """Of one that waits behind another the error is the other's, which stands above it."""
+    if letter.cause is Cause.SEQUENCE:
+        return str(letter.cause)
+    return letter.error_type if letter.cause is Cause.FAILED else f"{letter.cause}: {letter.error_type}"
 
 
 def letter_data(letter: DeadLetterSummary) -> dict[str, object]:

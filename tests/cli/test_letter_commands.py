@@ -32,6 +32,13 @@ def test_letters_are_listed_page_by_page(lettered: CommandLine) -> None:
     assert f"--after {first['next']}" in lettered.run("dlq", "list", "--limit", 4).err
 
 
+def test_a_list_fits_a_narrow_terminal(lettered: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = lettered.run("dlq", "list").out.split("\n\n")
+    assert [len([line for line in each.splitlines() if line.startswith("  ")]) for each in shown] == [4, 4], shown
+    assert "redrives" not in shown[0]
+
+
 @pytest.mark.parametrize(
     ("selected", "offsets"),
     [
