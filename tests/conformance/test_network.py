@@ -168,7 +168,7 @@ async def test_after_a_corrupt_answer_the_connector_works_again(
             changed[position] ^= 0xFF
         return bytes(changed)
 
-    async with behind_proxy(backend, request_timeout=0.5, connect_timeout=1.0) as (connector, proxy):
+    async with behind_proxy(backend, request_timeout=1.5, connect_timeout=3.0) as (connector, proxy):
         if warm:
             await connector.publish(request_of(stream))
         proxy.corrupt_next(flip)
