@@ -13,6 +13,7 @@ from rustok_iggy.consumer.group_statistics import GroupStanding, standing
 from rustok_iggy.consumer.liveness import patience, stalled
 from rustok_iggy.consumer.membership import is_transient
 from rustok_iggy.consumer.partition import PartitionConsumer
+from rustok_iggy.consumer.partition_health import together
 from rustok_iggy.consumer.source_journal import Journals
 from rustok_iggy.consumer.start import StartingPoint, starting_point
 from rustok_iggy.consumer.statistics import PartitionServices
@@ -159,15 +160,13 @@ class GroupMember:
         """Say what somebody should look at."""
         if self._services.breaker.is_open:
             yield f"{self.name}: nearly every delivery fails; all wait, and one after another is tried"
-        for partition_id, consumer in self._consumers.items():
-            yield from (f"{self.name}/{partition_id}: {each}" for each in consumer.degraded())
+        yield from together(self.name, {number: each.degraded() for number, each in self._consumers.items()})
 
     def unhealthy(self) -> Iterator[str]:
         """Say what keeps events from being handled."""
         if not self.may_begin():
             yield f"{self.name}: the server has not said for several heartbeats which partitions are ours"
-        for partition_id, consumer in self._consumers.items():
-            yield from (f"{self.name}/{partition_id}: {each}" for each in consumer.unhealthy())
+        yield from together(self.name, {number: each.unhealthy() for number, each in self._consumers.items()})
 
     def stalled(self) -> Iterator[str]:
         """Say why nothing moves here any more."""
@@ -248,6 +247,7 @@ class GroupMember:
             consumer.answered(answer.generation)
             await consumer.commit_if_due()  # its own loop may be held up by a slow handler
         if answer.generation != self._generation:
+            self._services.statistics.rebalances += 1
             log.info("assigned", group=self._services.group, topic=self._services.topic, partitions=answer.partitions)
         self._generation = answer.generation
 

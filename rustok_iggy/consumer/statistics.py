@@ -45,6 +45,8 @@ class ConsumerStatistics:
     failed: int = 0
     commits: int = 0
     gaps: int = 0
+    rebalances: int = 0
+    """Times the server dealt the group's partitions anew, or took the membership away, as this member saw it."""
     lost_partitions: int = 0
     abandoned_lanes: int = 0
     """Lanes that still waited when their partition was handed over; their events run at the new owner."""

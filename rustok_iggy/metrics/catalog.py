@@ -122,6 +122,12 @@ CONSUMING: tuple[Metric, ...] = (
         name="gaps", source="events.gaps", help="Times events were gone from the topic before they were handled."
     ),
     _group_counter(
+        name="rebalances",
+        source="events.rebalances",
+        help="Times the group's partitions were dealt anew while this process was a member, its own joining included;"
+        " every process of the group counts: take the maximum.",
+    ),
+    _group_counter(
         name="lost_partitions",
         source="events.lost_partitions",
         help="Partitions that another member had taken over before they were handed over.",

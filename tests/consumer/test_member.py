@@ -78,10 +78,11 @@ async def test_it_creates_its_group_consumes_what_it_owns_and_leaves() -> None:
 async def test_a_partition_that_comes_is_read_after_its_committed_offset() -> None:
     subscriber, handler = subscriber_with(0), Recorder()
     subscriber.logs[1], subscriber.offsets[1] = stored(*range(5)), 2
-    async with member(subscriber, handler):
+    async with member(subscriber, handler) as (subject, _):
         await until(lambda: len(handler.seen) == 3)
         subscriber.owned, subscriber.generation = (0, 1), 2
         await until(lambda: len(handler.seen) == 5)
+        assert subject._services.statistics.rebalances == 2, "its own joining, and the one that brought the partition"
     assert [c.offset for _, c in handler.seen if c.partition_id == 1] == [3, 4]
     assert {c.generation for _, c in handler.seen if c.partition_id == 1} == {2}
 
