@@ -18,6 +18,7 @@ from rustok_iggy.errors import TransportClosedError
 from rustok_iggy.publish_admission import Admission, Entrant
 from rustok_iggy.publish_attempt import PublishAttempt
 from rustok_iggy.publish_lane import Call, Lane, PendingSubmission, ProducerStatistics
+from rustok_iggy.publish_outage import PublishOutage
 from rustok_iggy.publish_queue import Batch, PublishFailure, PublishStatus, Submission
 from rustok_iggy_connector import (
     ConnectorError,
@@ -70,6 +71,7 @@ class Producer:
         self._backpressure = backpressure or BackpressureController()
         self._admission: Admission[Call] = Admission(self._backpressure)
         self._counted = ProducerStatistics()
+        self._outage = PublishOutage()
         self._seconds = Durations()
 
     @property
@@ -83,6 +85,7 @@ class Producer:
             rejected=self._backpressure.rejected,
             backpressure=self._backpressure.state,
             seconds=self._seconds.taken(),
+            outage=self._outage.reason(now=self._loop.time()),
         )
 
     async def publish(self, message: OutgoingMessage, *, topic: str, partition_id: int, tenant_id: UUID) -> int:
@@ -244,7 +247,7 @@ class Producer:
             attempt = lane.unfinished = PublishAttempt()
             attempt.begin()
             if isinstance(error, ConnectorError):
-                attempt.failed(error)
+                self._not_sent(attempt, error)
             else:
                 attempt.unknown = True
             lane.wake()
@@ -305,11 +308,15 @@ class Producer:
                     try:
                         return (await self._connector.publish_batch(request)).first_offset
                     except ConnectorError as error:
-                        attempt.failed(error)
+                        self._not_sent(attempt, error)
         except TimeoutError:
             raise _GaveUp(attempt.failure(self._timeout)) from attempt.error
         finally:
             self._counted.retrying -= repeating
+
+    def _not_sent(self, attempt: PublishAttempt, error: ConnectorError) -> None:
+        attempt.failed(error)
+        self._outage.failed(error, now=self._loop.time())
 
     def _require_retryable(self, attempt: PublishAttempt) -> None:
         if attempt.error is not None and not attempt.error.retryable:
@@ -323,6 +330,7 @@ class Producer:
     def _confirmed(self, lane: Lane, batch: Batch, first_offset: int) -> None:
         lane.in_flight = None
         self._counted.batches += 1
+        self._outage.over()
         self._settle(lane.queue.confirm(batch, first_offset))
 
     def _expired(self) -> PublishFailure:

@@ -118,14 +118,18 @@ class ProducerStatistics:
     """Partitions whose batch failed and is being repeated right now."""
     seconds: DurationsTaken = NONE_TAKEN
     """From publish() to its confirmation; a batch counts once for each of its partitions."""
+    outage: str | None = None
+    """Why nothing is confirmed any more; None when something is, or nothing was tried lately."""
 
     def health(self) -> ComponentHealth:
-        """Degraded when a batch is being repeated or the queue fills up, unhealthy when nothing more is taken."""
+        """Degraded when a batch is repeated or the queue fills up, unhealthy when nothing is taken or confirmed."""
         degraded = []
         if self.retrying:
             degraded.append(f"{self.retrying} partitions wait for the server to take a batch again")
         full = f"{self.queued} events ({self.queued_bytes} bytes) are queued"
         if self.backpressure is BackpressureState.WARNING:
             degraded.append(full)
-        critical = self.backpressure is BackpressureState.CRITICAL
-        return component(degraded=tuple(degraded), unhealthy=(full,) if critical else ())
+        unhealthy = [full] if self.backpressure is BackpressureState.CRITICAL else []
+        if self.outage is not None:
+            unhealthy.append(self.outage)
+        return component(degraded=tuple(degraded), unhealthy=tuple(unhealthy))

@@ -15,11 +15,13 @@ from rustok_iggy_connector.wire.codes import Status
 
 CLIENT_VERSION = version("apache-iggy")
 
+_DISK = "look at the server's log and disk: it may be full"
 _MISSING = "look at the name, or create it first"
 _PAYLOAD = "a payload has 1 to 64,000,000 bytes: put larger things elsewhere and send where they are"
 # What a caller can do about a status. Limits: Iggy 0.9's own, which the client checks before it sends.
 ADVICE: dict[int, str] = {
-    Status.ERROR: "look at the server's log and disk",
+    Status.ERROR: _DISK,
+    Status.CANNOT_APPEND_MESSAGE: _DISK,
     Status.RESOURCE_NOT_FOUND: _MISSING,
     Status.UNAUTHORIZED: "give the user this permission, or log in as another one",
     Status.STREAM_ID_NOT_FOUND: _MISSING,

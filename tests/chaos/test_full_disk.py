@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rustok_iggy import ComponentHealth, HealthStatus, publish_outage
 from rustok_iggy_connector import IggyConnector, RemoteConnector, RemoteConnectorConfig
 from tests.chaos.server import OwnServer, running_server
 from tests.conformance.backends import Backend
@@ -17,6 +18,7 @@ from tests.conformance.services import (
     number_of,
     publish,
     reasons,
+    some_tenants,
     until_caught_up,
     until_letters,
 )
@@ -50,7 +52,35 @@ def limit_files(server: OwnServer, size: int) -> None:
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size if size >= 0 else most, most))
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits another process, which only Linux can")
+needs_prlimit = pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="limits another process, which only Linux can"
+)
+
+
+@needs_prlimit
+async def test_publishing_to_a_full_disk_is_unhealthy_and_says_where_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_outage, "FAILING_AFTER", 0.3)
+    async with running_server("local", tmp_path / "server") as server:
+        assert isinstance(server, OwnServer)
+        async with Place(OwnBackend(server), "full").transport() as transport:
+
+            def health() -> ComponentHealth:
+                return transport.health().components["publishing"]
+
+            await publish(transport, some_tenants(1), range(1))
+            limit_files(server, 0)
+            publishing = asyncio.create_task(publish(transport, some_tenants(1), range(1, 2)))
+            await until(lambda: health().status is HealthStatus.UNHEALTHY)
+            assert any("look at the server's log and disk" in reason for reason in health().reasons)
+            assert not transport.health().is_ready
+            limit_files(server, resource.RLIM_INFINITY)
+            await publishing
+            assert health().status is HealthStatus.HEALTHY
+
+
+@needs_prlimit
 async def test_a_full_disk_holds_what_fails_until_there_is_room(tmp_path: Path) -> None:
     async with running_server("local", tmp_path / "server") as server:
         assert isinstance(server, OwnServer)

@@ -65,7 +65,7 @@ def test_every_counter_of_the_transport_is_shown() -> None:
         *(f"events.{field.name}" for field in fields(ConsumerStatistics)),
         *(f"connector.{field.name}" for field in fields(ConnectorStatistics)),
     }
-    assert kept <= shown
+    assert kept - {"publishing.outage"} <= shown, "that one is a text, which health shows"
 
 
 def test_the_files_can_be_read_by_what_loads_them() -> None:
