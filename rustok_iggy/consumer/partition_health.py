@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.lane_runner import LaneRunner
@@ -16,6 +16,16 @@ from rustok_iggy.moments import MICROSECONDS_PER_SECOND
 FOREIGN_TYPES_SHOWN = 600.0
 """Seconds after a take-over for which the owner before is named, if it handled other event types: longer than a
 deployment that adds one takes, in which that is no mistake."""
+
+
+def together(name: str, by_partition: Mapping[int, Iterable[str]]) -> Iterator[str]:
+    """Say each thing once, with the partitions it is true of: a server that is away is one thing, not eight."""
+    where: dict[str, list[int]] = {}
+    for partition_id, reasons in sorted(by_partition.items()):
+        for reason in reasons:
+            where.setdefault(reason, []).append(partition_id)
+    for reason, partitions in where.items():
+        yield f"{name}/{','.join(map(str, partitions))}: {reason}"
 
 
 def paused(watermark: Watermark, intake: Intake, runner: LaneRunner) -> Iterator[str]:
