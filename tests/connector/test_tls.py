@@ -51,20 +51,21 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     stop(process)
 
 
-async def connect(server: LocalServer, *, address: str | None = None, **tls: object) -> None:
+async def connect(server: LocalServer, *, address: str | None = None, within: float = 1.0, **tls: object) -> None:
+    """Who is refused is refused again and again, `within` seconds long."""
     config = server.config(
-        addresses=(address or server.address,), connect_timeout=0.5, tls=TlsConfig(enabled=True, **tls)
+        addresses=(address or server.address,), connect_timeout=within, tls=TlsConfig(enabled=True, **tls)
     )
     async with RemoteConnector(config) as connector:
         assert connector.statistics().connected
 
 
 async def test_a_trusted_certificate_for_the_address_is_taken(tls_server: TlsServer) -> None:
-    await connect(tls_server.server, ca_file=tls_server.ca_file)
+    await connect(tls_server.server, ca_file=tls_server.ca_file, within=20)
 
 
 async def test_the_certificate_may_carry_another_name_that_is_asked_for(tls_server: TlsServer) -> None:
-    await connect(tls_server.server, ca_file=tls_server.ca_file, server_name="iggy.example.org")
+    await connect(tls_server.server, ca_file=tls_server.ca_file, server_name="iggy.example.org", within=20)
 
 
 @pytest.mark.parametrize("server_name", ["other.example.org", "127.0.0.2"])
@@ -95,7 +96,7 @@ async def test_there_is_no_way_back_to_plain_text(tls_server: TlsServer, local_s
 
 async def test_a_client_without_tls_is_told(tls_server: TlsServer) -> None:
     with pytest.raises(ServerUnreachableError, match=r"TLS|not an Iggy server"):
-        async with RemoteConnector(tls_server.server.config(connect_timeout=0.5)):
+        async with RemoteConnector(tls_server.server.config(connect_timeout=1.0)):
             pass
 
 

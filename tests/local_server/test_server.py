@@ -107,7 +107,7 @@ async def test_half_a_header_and_silence_ends_a_connection(data: bytes, caplog: 
             assert is_closed_by_peer(connection)
             assert other.request(system.Ping()) == system.Empty()
 
-    async with serving(frame_timeout=0.2) as (_, port):
+    async with serving(frame_timeout=1.0) as (_, port):
         await in_thread(lambda: wait(port))
     assert caplog.text.count("dropped") == 1
 
