@@ -76,6 +76,7 @@ def check_order(history: History, *, group: str) -> None:
 
     Events that were not handled, or that this test did not publish, are passed over.
     """
+    __tracebackhide__ = True
     rank = {each.envelope.id: number for number, each in enumerate(history.publications)}
     tenants: dict[UUID, list[EventEnvelope]] = {}
     seen: set[UUID] = set()

@@ -98,6 +98,7 @@ class Rig:
         self, wanted: Wanted | None = None, *, tenant_id: UUID | None = None, times: int | None = None
     ) -> list[EventEnvelope]:
         """Expect that the server confirmed it; return the envelopes."""
+        __tracebackhide__ = True
         found = self.history.published(wanted, tenant_id=tenant_id)
         expected = f"{wanted_name(wanted, tenant_id)} to be published"
         check_times(found, times, expected=expected, instead=published_lines(self.history))
@@ -107,6 +108,7 @@ class Rig:
         self, wanted: Wanted | None = None, *, group: str, tenant_id: UUID | None = None, times: int | None = None
     ) -> list[EventEnvelope]:
         """Expect that a handler of the group returned from it; an event that came again counts again."""
+        __tracebackhide__ = True
         found = self.history.handled(wanted, group=group, tenant_id=tenant_id)
         expected = f"{wanted_name(wanted, tenant_id)} to be handled by group {group}"
         check_times(found, times, expected=expected, instead=call_lines(self.history.calls()))
@@ -114,12 +116,14 @@ class Rig:
 
     def assert_order(self, *, group: str) -> None:
         """Expect that each tenant's events were first handled in the order in which they were published."""
+        __tracebackhide__ = True
         check_order(self.history, group=group)
 
     async def assert_dead_lettered(
         self, wanted: Wanted | None = None, *, group: str, tenant_id: UUID | None = None, times: int | None = None
     ) -> list[DeadLetterSummary]:
         """Expect an open dead letter of the group."""
+        __tracebackhide__ = True
         everything = await self.dead_letters(group=group)
         found = letters_of(everything, wanted, tenant_id=tenant_id)
         expected = f"{wanted_name(wanted, tenant_id)} to be a dead letter of group {group}"

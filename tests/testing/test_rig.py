@@ -105,8 +105,9 @@ async def test_a_failing_expectation_prints_what_happened_instead(rig: Rig) -> N
             rig.assert_published(Ignored)
         with pytest.raises(AssertionError, match=r"handled by group g 2 times, found 1\n.*Ledger.enter: handled"):
             rig.assert_handled(event, group="g", times=2)
-        with pytest.raises(AssertionError, match=r"dead letter of group g at least once, found 0\n.*handled"):
+        with pytest.raises(AssertionError, match=r"dead letter of group g at least once, found 0\n.*handled") as failed:
             await rig.assert_dead_lettered(event, group="g")
+    assert [each.path.name for each in failed.traceback.filter(failed)] == ["test_rig.py"], "the test's own lines only"
 
 
 async def test_order_per_tenant_is_compared_with_the_publish_calls(rig: Rig) -> None:
