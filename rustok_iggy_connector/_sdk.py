@@ -256,18 +256,21 @@ async def open_client(
     except (ValueError, RuntimeError) as error:
         raise ConfigError([f"addresses: {address!r} is not host:port"]) from error
     future = asyncio.ensure_future(wheel.connect())
+    is_cancelled = False
     try:
         await asyncio.wait((future,), timeout=open_timeout)
-    finally:
-        if not future.done():
-            future.cancel()
+    except asyncio.CancelledError:
+        is_cancelled = True
     answered = future.done() and not future.cancelled()
     failure = future.exception() if answered else None
-    if answered and failure is None:
+    if answered and failure is None and not is_cancelled:
         return SdkClient(wheel, address=address, timeout=timeout)
+    future.cancel()
     # Whoever keeps the error keeps this frame, and with it what would keep the connection open.
     del wheel, future
     await asyncio.sleep(LET_GO_PAUSE)
+    if is_cancelled:
+        raise asyncio.CancelledError
     if failure is None:
         raise ServerUnreachableError(
             f"{address} takes connections but did not answer a login within {open_timeout:.1f} s: it is stopped, "
@@ -308,18 +311,16 @@ def _cannot_open(text: str, address: str, tls: TlsSettings | None) -> RustokIggy
             "another generation than this client",
             addresses=[address],
         )
-    if status in (TLS_CA_PATH, TLS_CA_FILE):
-        return ConfigError([f"tls.ca_file: {tls.ca_file if tls else ''} is not a readable file of PEM certificates"])
-    if status == TLS_DOMAIN:
-        return ConfigError([f"tls.server_name: {tls.server_name if tls else ''!r} cannot stand in a certificate"])
+    if tls and status in (TLS_CA_PATH, TLS_CA_FILE):  # without TLS it is a damaged answer
+        return ConfigError([f"tls.ca_file: {tls.ca_file} is not a readable file of PEM certificates"])
+    if tls and status == TLS_DOMAIN:
+        return ConfigError([f"tls.server_name: {tls.server_name!r} cannot stand in a certificate"])
     if status == Status.INCOMPATIBLE_PROTOCOL_VERSION:
         return incompatible(f"{address}: {text}")
     if status is None:
         return _unknown(text, "login", address)
     error = refusal(status, command="login", subject=address)
-    if isinstance(error, AuthenticationError):
-        return login_refused(address)
-    return error
+    return login_refused(address) if isinstance(error, AuthenticationError) else error
 
 
 def _unknown(text: str, command: str, subject: str) -> ServerError:
@@ -343,9 +344,8 @@ _SINGLE, _GROUP = apache_iggy.Consumer.Single, apache_iggy.Consumer.Group
 
 
 def _strategy(strategy: PollingStrategy) -> apache_iggy.PollingStrategy:
-    if strategy.kind is StrategyKind.TIMESTAMP:
-        return apache_iggy.PollingStrategy.Timestamp(strategy.value)
-    return apache_iggy.PollingStrategy.Offset(strategy.value)
+    kinds = apache_iggy.PollingStrategy
+    return (kinds.Timestamp if strategy.kind is StrategyKind.TIMESTAMP else kinds.Offset)(strategy.value)
 
 
 class _HeadersOf:

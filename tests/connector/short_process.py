@@ -1,7 +1,7 @@
 """A process that publishes once and ends: `python short_process.py ADDRESS USERNAME PASSWORD STREAM [how]`.
 
 how: shutdown (default); abandon ends without shutting down; cancelled ends in the middle of publishes; refused logs in
-with another password, which the server does not let in.
+with another password, which the server does not let in; connecting0.005 is cancelled 5 ms after it began to connect.
 """
 
 import asyncio
@@ -14,6 +14,14 @@ from rustok_iggy_connector import AuthenticationError, PublishRequest, RemoteCon
 async def main(address: str, username: str, password: str, stream: str, how: str = "shutdown") -> None:
     given = f"not {password}" if how == "refused" else password
     connector = RemoteConnector(RemoteConnectorConfig(addresses=(address,), username=username, password=given))
+    if how.startswith("connecting"):
+        connecting = asyncio.ensure_future(connector.connect())
+        await asyncio.sleep(float(how.removeprefix("connecting")))
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+        if not connecting.cancelled():
+            await connector.shutdown()
+        return
     try:
         await connector.connect()
     except AuthenticationError:

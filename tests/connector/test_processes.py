@@ -42,7 +42,7 @@ async def run_in_a_row(server: LocalServer, stream: str, count: int, how: str) -
         assert (process.returncode, output) == (0, b""), f"process {number} of {count}: {output.decode()}"
 
 
-@pytest.mark.parametrize(("how", "count"), [("shutdown", 8), ("cancelled", 4), ("refused", 12)])
+@pytest.mark.parametrize(("how", "count"), [("shutdown", 8), ("cancelled", 4), ("refused", 12), ("connecting0.006", 8)])
 async def test_short_processes_in_a_row_all_end_well(
     local_server: LocalServer, stream: str, how: str, count: int
 ) -> None:
@@ -52,7 +52,9 @@ async def test_short_processes_in_a_row_all_end_well(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", ["shutdown", "cancelled", "refused"])
+@pytest.mark.parametrize(
+    "how", ["shutdown", "cancelled", "refused", "connecting0.004", "connecting0.006", "connecting0.008"]
+)
 async def test_a_hundred_short_processes_in_a_row_all_end_well(
     local_server: LocalServer, stream: str, how: str
 ) -> None:
