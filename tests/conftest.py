@@ -19,6 +19,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Workers of xdist have one, as the shells of some people do: the command line would fold its lines for it.
+os.environ.pop("COLUMNS", None)
+
 SERVER_VARIABLES = ("RUSTOK_IGGY_SERVER", "RUSTOK_IGGY_ADDRESS")
 
 

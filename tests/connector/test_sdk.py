@@ -189,3 +189,9 @@ async def test_an_impossible_tls_name_is_a_configuration_error(local_server: Loc
 
 def test_a_login_is_never_shown() -> None:
     assert "secret" not in repr(Login(username="secret", password="secret", token="secret"))
+
+
+@pytest.mark.parametrize("text", ["Invalid TLS domain", "Invalid TLS certificate path", "Invalid TLS certificate"])
+def test_what_is_wrong_with_the_settings_of_tls_is_a_damaged_answer_where_there_is_none(text: str) -> None:
+    assert isinstance(sdk._cannot_open(text, "a:1", None), ServerError)
+    assert isinstance(sdk._cannot_open(text, "a:1", TlsSettings(server_name="a", ca_file="b")), ConfigError)

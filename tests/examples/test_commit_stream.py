@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rustok_iggy import DeadLetter
+from rustok_iggy import DeadLetter, IggyConfig
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "commit_stream.py"
 SERVER = os.environ.get("RUSTOK_IGGY_SERVER")
@@ -29,6 +29,12 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, "commit_stream", module)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def in_memory(demo: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server is started: what the demo compares does not depend on where the events were."""
+    monkeypatch.setattr(demo, "IggyConfig", lambda **_: IggyConfig(mode="memory"))
 
 
 class Repository:
@@ -121,6 +127,7 @@ def test_a_shallow_clone_is_read_as_far_as_it_goes(
     assert "lag 0" in capfd.readouterr().out
 
 
+@pytest.mark.usefixtures("in_memory")
 def test_only_empty_commits_are_no_reason_to_fail(demo: ModuleType, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "empty")
     repository.commit("--allow-empty")
@@ -178,6 +185,7 @@ def planted(demo: ModuleType, change: str) -> Any:
         ("two swapped", "(commit, path), but"),
     ],
 )
+@pytest.mark.usefixtures("in_memory")
 def test_a_planted_difference_makes_it_fail(
     demo: ModuleType,
     repository: Repository,
@@ -193,6 +201,7 @@ def test_a_planted_difference_makes_it_fail(
     assert said in output
 
 
+@pytest.mark.usefixtures("in_memory")
 def test_an_event_that_is_not_handled_is_noticed(
     demo: ModuleType, repository: Repository, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +220,7 @@ def test_an_event_that_is_not_handled_is_noticed(
     assert "DIFFERS: " in capfd.readouterr().out
 
 
+@pytest.mark.usefixtures("in_memory")
 def test_a_tenant_that_is_not_held_back_is_noticed(
     demo: ModuleType, repository: Repository, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
