@@ -1,7 +1,6 @@
 """Every page does what it says: its programs run, its commands are typed, its fragments are executed, as printed."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -22,9 +21,12 @@ TO_RUN = [
 @pytest.mark.timeout(300)  # the tutorial starts a dozen programs, one after another
 @pytest.mark.parametrize("page", TO_RUN)
 async def test_the_page_does_what_it_says(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = tmp_path / "reader"
+    folder = tmp_path_factory.mktemp("page") / "reader"  # a short name: it stands in what is printed
     folder.mkdir()
     monkeypatch.chdir(folder)
     await read(page, folder, capsys)
