@@ -15,7 +15,7 @@ from rustok_iggy.consumer.membership import is_transient
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.partition_health import together
 from rustok_iggy.consumer.source_journal import Journals
-from rustok_iggy.consumer.start import StartingPoint, starting_point
+from rustok_iggy.consumer.start import starting_point
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.subscription import Start
 from rustok_iggy.errors import OffsetOutOfRangeError
@@ -219,18 +219,26 @@ class GroupMember:
         await self._journals.opener.ready()
         stream, topic, group = self._stream, self._services.topic, self._services.group
         admin = self._connector.admin
-        found = await admin.describe_group(stream=stream, topic=topic, group=group)
-        if found is None:
+        if await admin.describe_group(stream=stream, topic=topic, group=group) is None:
             with contextlib.suppress(AlreadyExistsError):  # another process may be faster
                 await admin.create_group(stream=stream, topic=topic, group=group)
-            found = await admin.describe_group(stream=stream, topic=topic, group=group)
-        self.group_id = 0 if found is None else found.id
         return await self._connector.subscribe(stream=stream, topic=topic, group=group)
+
+    async def _know_group(self) -> None:
+        """A group that was made anew counts its generations again, under a higher id: what was claimed is not ours."""
+        found = await self._connector.admin.describe_group(
+            stream=self._stream, topic=self._services.topic, group=self._services.group
+        )
+        if found is not None and found.id != self.group_id:
+            self.group_id = found.id
+            for partition_id in self.partitions:
+                self._lose(partition_id)
 
     async def _act(self, answer: Assignment) -> None:
         if answer.generation != self._generation:
             for consumer in self._consumers.values():
                 consumer.tenure.freeze(answer.generation)
+            await self._know_group()
         # A partition that is being handed over stays missing until its last event is committed.
         owned = self._consumers.keys() - (self._handing_over if answer.generation == self._generation else set())
         found = changes(owned=owned, generation=self._generation, answer=answer)
@@ -265,11 +273,8 @@ class GroupMember:
             self._services.statistics.gaps += 1
             self._failed(partition_id, error)
             return
-        self._begin(partition_id, answer.generation, point)
-
-    def _begin(self, partition_id: int, generation: int, point: StartingPoint) -> None:
         consumer = self._consumers[partition_id] = PartitionConsumer(
-            self._services, self, self._journals, partition_id=partition_id, generation=generation, point=point
+            self._services, self, self._journals, partition_id=partition_id, generation=answer.generation, point=point
         )
         task = asyncio.create_task(consumer.run(), name=f"consume {self.name}/{partition_id}")
         self._tasks[partition_id] = task

@@ -23,7 +23,7 @@ from rustok_iggy.dead_letters.drafts import Drafted, RecordDraft, drafted_messag
 from rustok_iggy.dead_letters.follower import JournalFollower
 from rustok_iggy.dead_letters.journal import Journal, Verdict
 from rustok_iggy.dead_letters.layout import Original, decode_original, decode_record
-from rustok_iggy.dead_letters.overtaken import OvertakenError
+from rustok_iggy.dead_letters.overtaken import OvertakenError, letters_gone
 from rustok_iggy.dead_letters.read_back import Expectation
 from rustok_iggy.dead_letters.records import (
     NOTHING_COMMITTED,
@@ -163,7 +163,8 @@ class OwnedJournal:
         self._check_lost()
         in_force = self.journal.claim
         if in_force is None or in_force.epoch != epoch:
-            raise self._lost()
+            is_unread = in_force is not None and in_force.epoch.rank < epoch.rank
+            raise self._emptied(position) if is_unread else self._lost()
         self._claim = _OwnClaim(epoch=epoch, position=position)
         self._ours = self._follower.fold.ours = (epoch,)
 
@@ -241,7 +242,9 @@ class OwnedJournal:
         finally:
             fold.forget(expected)
         verdicts = expected.verdicts
-        if verdicts is None or Verdict.VOID in verdicts:
+        if verdicts is None:
+            raise self._emptied(position)
+        if Verdict.VOID in verdicts:
             raise self._lost()
         return verdicts
 
@@ -369,6 +372,11 @@ class OwnedJournal:
     def _check_lost(self) -> None:
         if self.is_lost:
             raise self._lost()
+
+    def _emptied(self, position: int) -> Exception:
+        """A record stands at `position`, below what was read long ago: nothing of that is there any more."""
+        letters, lost = self.journal.open_count, self._lost()
+        return letters_gone(self._source, self._place.partition, count=letters, position=position) if letters else lost
 
     def _lost(self) -> OvertakenError:
         self.abandon()

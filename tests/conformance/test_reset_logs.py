@@ -111,3 +111,41 @@ async def test_letters_of_the_old_log_are_not_taken_for_new_events(place: Place)
         await publish(operator, illness.tenants, range(10, 15))
         with pytest.raises(ConsumerError, match="3 dead letters are open whose events stood in a log that was reset"):
             await operator.groups.plan_reset(topic=TOPIC, group=GROUP, to="earliest")
+
+
+async def test_dead_letters_that_are_purged_end_the_group_before_what_follows_them_runs(place: Place) -> None:
+    illness = FailingTenant()
+    async with place.transport() as operator, place.transport() as service:
+        service.subscribe(group=GROUP, on_failure=PARK)(illness.handler)
+        running = asyncio.create_task(service.run())
+        await publish(service, illness.tenants, range(4))
+        await until_letters(operator, 3)
+        await until_caught_up(operator)
+        await purge(operator, place, "dlq")
+        illness.healed = True
+        await publish(service, illness.tenants, range(4, 5))
+        await asyncio.wait((running,), timeout=PATIENCE)
+        assert running.done(), "it did not notice"
+        with pytest.raises(OffsetOutOfRangeError, match="it was emptied, and with it 3 open dead letters"):
+            await running
+        assert illness.book.numbers(illness.ill) == [0]
+        async with place.service(illness.handler):
+            await until_letters(operator, 1)
+            await illness.cure(operator)
+        assert illness.book.numbers(illness.ill) == [0, 4]
+
+
+async def test_a_group_made_anew_under_a_service_begins_anew(place: Place) -> None:
+    """A new group counts its generations again, so its claims need its own id."""
+    tenants, handler = some_tenants(3), Handler()
+    async with place.transport() as operator, place.service(handler) as service:
+        await publish(operator, tenants, range(3))
+        await until(lambda: handler.book.distinct == 9)
+        await until_caught_up(operator)
+        admin, names = operator._connector.admin, {"stream": place.stream, "topic": TOPIC, "group": GROUP}
+        await admin.delete_group(**names)
+        await admin.create_group(**names)
+        await publish(operator, tenants, range(3, 4))
+        await until(lambda: handler.book.distinct == 12)
+        await until_caught_up(operator)
+        assert list(reasons(service)) == []

@@ -24,13 +24,14 @@ class Server:
     def __init__(self, subscriber: ScriptedSubscriber) -> None:
         self.subscriber = subscriber
         self.groups: list[str] = []
+        self.group_id = 5
 
     @property
     def admin(self) -> "Server":
         return self
 
     async def describe_group(self, *, stream: str, topic: str, group: str) -> GroupInfo | None:
-        return GroupInfo(id=5, name=group, members={}) if group in self.groups else None
+        return GroupInfo(id=self.group_id, name=group, members={}) if group in self.groups else None
 
     async def create_group(self, *, stream: str, topic: str, group: str) -> None:
         self.groups.append(group)
@@ -129,6 +130,20 @@ async def test_another_members_commit_in_between_starts_the_partition_anew() -> 
         assert subject.partitions == (0,)
     assert handler.numbers == [7, 8, 9]
     assert all(offset >= 7 for _, offset in subscriber.commits)
+
+
+async def test_a_group_that_was_made_anew_is_claimed_under_its_own_id() -> None:
+    """Its generations are counted from one again: claims under the old id would be void beside those of others."""
+    subscriber, handler = subscriber_with(0), Recorder()
+    subscriber.generation = 4
+    async with member(subscriber, handler) as (subject, _):
+        await until(lambda: subscriber.offsets == {0: 2})
+        subject._connector.group_id = 6  # type: ignore[attr-defined]  # of Server
+        subscriber.generation = 1
+        await until(lambda: subject.group_id == 6)
+        subscriber.logs[0] += stored(3)
+        await until(lambda: len(handler.seen) == 4)
+    assert [context.fence[:2] for _, context in handler.seen] == [(5, 4)] * 3 + [(6, 1)]
 
 
 async def test_a_new_generation_without_another_commit_changes_nothing() -> None:
