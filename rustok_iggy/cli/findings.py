@@ -57,10 +57,12 @@ _ADVICE: tuple[tuple[type[RustokIggyError], str], ...] = (
     (ServerProcessError, "look at the server's last lines above, its memlock limit and its disk"),
 )
 
+ELSE = "look at the server's log and at its disk: docs/runbooks/server-away.md"
+
 
 def unreachable(error: RustokIggyError) -> Finding:
     """The server did not answer."""
-    advice = next((each for kind, each in _ADVICE if isinstance(error, kind)), "is the server running, and reachable?")
+    advice = next((each for kind, each in _ADVICE if isinstance(error, kind)), ELSE)
     return Finding(check="server", state="problem", text=str(error), advice=advice)
 
 

@@ -96,7 +96,7 @@ def test_a_group_far_behind_is_worth_a_word() -> None:
 
 def test_why_a_server_was_not_reached_and_what_to_do() -> None:
     assert "remote.password" in (findings.unreachable(AuthenticationError("no")).advice or "")
-    assert "running" in (findings.unreachable(ServerUnreachableError("no")).advice or "")
+    assert "server-away.md" in (findings.unreachable(ServerUnreachableError("no")).advice or "")
 
 
 def test_the_development_server_is_named() -> None:

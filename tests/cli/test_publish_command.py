@@ -118,7 +118,8 @@ def run_cut(ready: CommandLine, file: Path, batches: int) -> Result:
 def test_a_run_that_was_cut_short_goes_on_with_the_same_ids(ready: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_text("".join(new_event(number) + "\n" for number in range(35)))
-    assert run_cut(ready, file, 2).code == 5
+    cut = run_cut(ready, file, 2)
+    assert (cut.code, "– Confirmed before it: 10 lines; run this again" in cut.err.replace("\n", " ")) == (5, True), cut
     result = ready.run("publish", file, "--json")
     assert (result.code, result.json["resumed_behind_line"]) == (0, 10), result
     events = stored(ready)
