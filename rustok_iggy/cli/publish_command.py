@@ -120,7 +120,8 @@ def _batches(source: Source) -> Iterator[Batch]:
 
 
 def _failed(number: int, error: Exception | None, source: Source) -> CommandError:
-    confirmed = f"Confirmed before it: {plural(source.progress.lines, 'line')}"
     code = ExitCode.UNREACHABLE if isinstance(error, RustokIggyError) and error.retryable else ExitCode.REFUSED
     again = "" if source.path is None else "; run this again to go on: what is published twice has the same event id"
-    return CommandError(f"line {number}: {str(error).removesuffix('.')} – {confirmed}{again}", code=code)
+    return CommandError(
+        f"line {number}: {str(error).removesuffix('.')} – the lines before it are confirmed{again}", code=code
+    )
