@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from rustok_iggy import AuthenticationError
+from rustok_iggy import AuthenticationError, ConnectionLostError
 from rustok_iggy_connector import IggyConnector, RemoteConnector
 from rustok_iggy_connector.wire.commands.users import ChangePassword, CreateUser, Permissions
 from tests.conformance.backends import Backend, Feature, unique
@@ -52,7 +52,8 @@ async def test_open_connections_go_on_and_new_ones_are_refused_until_the_new_pas
                     proxy.cut()
                     await until(lambda: False)  # until the consuming half says that it has to stop
             assert not service.health().is_ready
-            with pytest.raises(AuthenticationError):
+            # Sent once over the old connection, before its end was seen, it may have been stored.
+            with pytest.raises((AuthenticationError, ConnectionLostError), match="refused the login"):
                 await publish(service, tenants, range(9, 10))
         assert OLD not in repr(caught.value)
         renewed = msgspec.structs.replace(config, password=NEW)
