@@ -9,6 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 REPO ?=
 PYTEST ?=
 BENCH ?=
+# Two workers where there are two cores; the tests of a file stay together, and share what it starts. Not for some tests
+# of one's own choice, which may want a debugger. (nproc is not everywhere, getconf is.)
+WORKERS = $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -lt 2 ] || echo --numprocesses 2 --dist loadfile --no-loadscope-reorder)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit wheel format names reference commands metrics llms docs bench clean
@@ -29,7 +32,7 @@ types: $(READY)  ## mypy --strict on both packages and the wheel's tests
 	$(BIN)/mypy
 
 unit: $(READY)  ## the tests (PYTEST="-k name -m slow" for some of them)
-	$(BIN)/python -m pytest -m "not slow and not wheel" $(PYTEST)
+	$(BIN)/python -m pytest -m "not slow and not wheel" $(if $(PYTEST),$(PYTEST),$(WORKERS))
 
 wheel: $(READY)  ## build the wheel, install it where the source is out of reach, use it
 	$(BIN)/python -m pytest -m wheel tests/packaging
