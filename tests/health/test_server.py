@@ -38,11 +38,10 @@ async def get(address: str, path: str) -> tuple[int, dict[str, object]]:
 
 
 async def until_status(address: str, path: str, status: int) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            if (await ask(address, f"GET {path} HTTP/1.1\r\n\r\n".encode()))[0] == status:
-                return
-            await asyncio.sleep(0.02)
+    async def is_so() -> bool:
+        return (await ask(address, f"GET {path} HTTP/1.1\r\n\r\n".encode()))[0] == status
+
+    await until(is_so)
 
 
 async def test_a_transport_that_consumes_is_live_and_ready() -> None:
