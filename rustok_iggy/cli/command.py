@@ -47,11 +47,16 @@ def command(app: typer.Typer, name: str) -> Callable[[Body], Body]:
         options = [option for each in (*others, first) for option in _options(each)]
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # Typer reads it, mypy does not
         run.__annotations__ = {each.name: each.annotation for each in options}
-        run.__doc__ = body.__doc__
+        run.__doc__ = _unwrapped(body.__doc__ or "")
         app.command(name)(run)
         return body
 
     return register
+
+
+def _unwrapped(text: str) -> str:
+    """Return a docstring whose paragraphs are a line each: a terminal wraps them at its own width."""
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in inspect.cleandoc(text).split("\n\n"))
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

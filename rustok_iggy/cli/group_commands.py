@@ -17,7 +17,7 @@ from rustok_iggy.topology import Topic
 app = typer.Typer(no_args_is_help=True, help="Consumer groups: who reads, how far; move or forget a stopped one.")
 
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="Name of the group.")]
-MaybeGroup = Annotated[str | None, typer.Argument(metavar="[GROUP]", help="Name of one group.", show_default=False)]
+MaybeGroup = Annotated[str | None, typer.Argument(metavar="GROUP", help="Name of one group.", show_default=False)]
 OneTopic = Annotated[str, typer.Option("--topic", help="Topic it reads.")]
 AnyTopic = Annotated[str | None, typer.Option("--topic", help="One topic; default: domain and system.")]
 Target = Annotated[

@@ -37,7 +37,7 @@ async def publish(
     desk: AtDesk,
     *,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="JSON lines; without it or for -: standard input.")
+        Path | None, typer.Argument(metavar="FILE", help="JSON lines; without it or for -: standard input.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check every line, publish nothing.")] = False,
 ) -> None:

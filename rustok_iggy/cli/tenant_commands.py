@@ -35,9 +35,7 @@ def group() -> None:
 async def where(
     desk: AtDesk,
     *,
-    tenants: Annotated[
-        list[UUID] | None, typer.Argument(parser=tenant, metavar="[UUID]...", help="Ids of tenants.")
-    ] = None,
+    tenants: Annotated[list[UUID] | None, typer.Argument(parser=tenant, metavar="UUID", help="Ids of tenants.")] = None,
     file: Annotated[Path | None, typer.Option(help="File with one tenant's id a line.")] = None,
     partitions: Annotated[
         int | None,

@@ -86,3 +86,8 @@ def test_errors_that_are_not_listed_are_refusals() -> None:
 
 def test_the_version_is_that_of_the_distribution() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.startswith("rustok-iggy ")
+
+
+def test_help_is_wrapped_by_the_terminal_alone() -> None:
+    shown = CliRunner().invoke(app, ["publish", "--help"], env={"COLUMNS": "200"}).output
+    assert "How far a file got is kept in FILE.progress until all of it is published." in shown
