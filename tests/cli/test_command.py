@@ -16,7 +16,7 @@ from rustok_iggy.cli.program import app
     ("arguments", "code", "said"),
     [
         (("groups", "list", "--address", "127.0.0.1:1"), 5, "127.0.0.1:1"),
-        (("doctor", "--address", "127.0.0.1:1"), 1, "is the server running"),
+        (("doctor", "--address", "127.0.0.1:1"), 1, "look at the server's log"),
         (("groups", "list", "--data-dir", "no-such-directory"), 4, "rustok-iggy serve"),
         (("groups", "list", "--config", "no-such-file"), 4, "no-such-file"),
         (("groups", "list", "--address", "nonsense"), 7, "is not host:port"),
