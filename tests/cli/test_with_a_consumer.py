@@ -11,7 +11,7 @@ from tests.cli.command_line import CommandLine, Result
 from tests.consumer.hosts import catalog, counted
 
 EVENTS = 8
-ROUNDS = 40
+ROUNDS = 100
 """Looks until something must have happened; each takes a tenth of a second and more."""
 
 
