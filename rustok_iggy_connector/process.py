@@ -140,7 +140,7 @@ class ServerProcess:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOG_CHECK_INTERVAL):
                     await self._ended.wait()
-            if trim_log(self._directory.log):
+            if not self._ended.is_set() and trim_log(self._directory.log):  # what it said last is asked for
                 self._log_start = 0
         self._cut_lifeline()
         return self.exit_code or 0

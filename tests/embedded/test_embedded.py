@@ -79,7 +79,13 @@ async def test_it_starts_quickly_and_keeps_messages(config: EmbeddedConnectorCon
         assert not sharing.missing(confirmed, await sharing.stored(again))
 
 
-@pytest.mark.parametrize("rounds", [5, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        pytest.param(20, marks=pytest.mark.timeout(300)),
+        pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+    ],
+)
 async def test_no_acknowledged_message_is_lost_when_the_server_is_killed(
     config: EmbeddedConnectorConfig, rounds: int
 ) -> None:

@@ -147,6 +147,13 @@ async def test_the_log_tail_is_bounded(start: Start) -> None:
     assert len(server.log_tail()) == process_module.TAIL_LINES
 
 
+async def test_what_it_said_last_is_kept_however_long_its_log(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "LOG_LIMIT_BYTES", 100)
+    server = start(script("[print(number) for number in range(1000)]"))
+    await server.wait()
+    assert server.log_tail()[-1] == "999"
+
+
 async def test_the_log_file_is_bounded_while_the_server_writes_on(
     start: Start, directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
