@@ -21,8 +21,13 @@ def run_printed(code: str, directory: Path) -> str:
     """Run a program in a directory, with warnings as errors; what it wrote to standard output."""
     script = directory / "example.py"
     script.write_text(code, encoding="utf-8")
+    return run_python("-W", "error", str(script), directory=directory)
+
+
+def run_python(*arguments: str, directory: Path) -> str:
+    """Run Python in a directory, with nothing but the repository to import from; what it wrote to standard output."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
+        [sys.executable, *arguments],
         cwd=directory,
         env={"PATH": "", "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
@@ -14,12 +12,11 @@ from typing import Any
 import pytest
 
 from rustok_iggy import IggyConfig
-from tests.architecture.source_tree import ROOT
 from tests.documentation.expected import Names
 from tests.documentation.pages import Block, blocks_of, text_of
 from tests.documentation.settings import SETTINGS
 from tests.documentation.terminal import Terminal, commands_in
-from tests.printed import run_fragment, run_printed
+from tests.printed import run_fragment, run_printed, run_python
 
 GIVEN = "given: "
 REPLACES = "replaces a line of "
@@ -118,13 +115,5 @@ class _Reader:
                 yield name
 
     def _pytest(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio"],
-            cwd=self._directory,
-            env={"PATH": "", "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        without = ("-p", "no:cacheprovider", "-p", "no:asyncio")
+        run_python("-m", "pytest", "-q", "-W", "error", *without, directory=self._directory)
