@@ -60,7 +60,7 @@ docs: $(READY)  ## build the documentation into build/site; a warning fails
 	$(BIN)/python -m sphinx -q -W --keep-going --fresh-env -d build/doctrees docs build/site
 	@echo "open build/site/index.html"
 
-bench: $(READY)  ## ratios to the raw client: benchmarks/results/report.html (BENCH="--rounds 3")
+bench: $(READY)  ## ratios to the raw client: benchmarks/results/report.html, ratios.png (BENCH="--rounds 3")
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:  ## remove everything these commands made

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.charts import ratios
 from benchmarks.page import page
+from benchmarks.painting import png
 from benchmarks.report import table, values
 from benchmarks.run import Effort, EngineReport, measure_engine
 
@@ -54,12 +55,12 @@ def main() -> None:
     content = values(asyncio.run(measure(options)))
     options.output.mkdir(parents=True, exist_ok=True)
     files = {
-        "results.json": json.dumps(content, indent=2) + "\n",
-        "report.html": page(content),
-        "ratios.svg": ratios(content["engines"]).svg,
+        "results.json": (json.dumps(content, indent=2) + "\n").encode(),
+        "report.html": page(content).encode(),
+        "ratios.png": png(ratios(content["engines"])),
     }
-    for name, text in files.items():
-        (options.output / name).write_text(text, encoding="utf-8")
+    for name, data in files.items():
+        (options.output / name).write_bytes(data)
     print("written: " + ", ".join(str(options.output / name) for name in files))
 
 

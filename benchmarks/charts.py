@@ -64,7 +64,7 @@ def rates(engine: Values, *, colour: str) -> Drawing:
             for rate in row[f"{who}_rounds"]:
                 drawing.dot(axis.at(rate), y + below, radius=4, colour=its_colour, opacity=0.55)
         shown = f"{row['raw_messages_per_second']:,} → {row['ours_messages_per_second']:,}"
-        drawing.text(WIDTH - 10, y + 13, shown, anchor="end", kind="value small")
+        drawing.text(WIDTH - 10, y + 13, shown, anchor="end", kind="small")
     return drawing
 
 
@@ -92,7 +92,7 @@ def latencies(engines: Sequence[Values]) -> Drawing:
                 axis.at(found["aim"]["p50_us"] / 1000), y, axis.at(found["aim"]["p50_us"] / 1000), y + 18, kind="aim"
             )
         shown = f"{p50:.2f} – {p99:.2f} ms, {found['of_a_core']:.0%} of a core"
-        drawing.text(WIDTH - 10, y + 13, shown, anchor="end", kind="value small")
+        drawing.text(WIDTH - 10, y + 13, shown, anchor="end", kind="small")
     return drawing
 
 
@@ -107,4 +107,4 @@ def _ratio_bar(drawing: Drawing, axis: LogAxis, row: Values, *, y: float, colour
     if row["aim"] is not None:
         drawing.line(axis.at(row["aim"]), y - 1, axis.at(row["aim"]), y + BAR + 1, kind="aim")
     shown = f"{row['ratio']:.2f}× · {row['ours_messages_per_second']:,}/s"
-    drawing.text(WIDTH - 10, y + BAR - 2, shown, anchor="end", kind="value small")
+    drawing.text(WIDTH - 10, y + BAR - 2, shown, anchor="end", kind="small")

@@ -1,18 +1,95 @@
-"""What charts are drawn with: lines, bars, dots and words of an SVG, on a logarithmic axis."""
+"""What charts are drawn with: lines, bars, dots and words on a logarithmic axis; as SVG here, as PNG in painting.py."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 from html import escape
+from typing import NamedTuple
 
-STYLE = """
-text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2937; }
-.small { font-size: 11px; fill: #6b7280; }
-.value { font-variant-numeric: tabular-nums; }
-.grid { stroke: #e5e7eb; } .one { stroke: #111827; } .aim { stroke: #b91c1c; stroke-width: 2; }
-"""
+
+class Ink(NamedTuple):
+    """A colour, and the size of the letters or the width of the line that have it, in pixels."""
+
+    colour: str
+    size: int
+
+
+LETTERS = {"": Ink("#1f2937", 13), "small": Ink("#6b7280", 11)}
+LINES = {"grid": Ink("#e5e7eb", 1), "one": Ink("#111827", 1), "aim": Ink("#b91c1c", 2)}
+FACES = 'system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif'
+STYLE = "\n".join(
+    [
+        f"text {{ font-family: {FACES}; font-variant-numeric: tabular-nums; }}",
+        *(
+            f"text{kind and '.' + kind} {{ font-size: {ink.size}px; fill: {ink.colour}; }}"
+            for kind, ink in LETTERS.items()
+        ),
+        *(f".{kind} {{ stroke: {ink.colour}; stroke-width: {ink.size}; }}" for kind, ink in LINES.items()),
+    ]
+)
+GROUND = "#ffffff"
+CORNER = 2
+"""Radius of a bar's corners."""
 _STEPS = (1, 2, 5)
+
+
+class Text(NamedTuple):
+    """Words on the line that `y` is at; `anchor` is start, middle or end: which of theirs `x` is."""
+
+    x: float
+    y: float
+    words: str
+    anchor: str
+    kind: str
+
+    @property
+    def svg(self) -> str:
+        place = f'x="{self.x:.1f}" y="{self.y:.1f}" text-anchor="{self.anchor}"'
+        return f'<text {place} class="{self.kind}">{escape(self.words)}</text>'
+
+
+class Line(NamedTuple):
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    kind: str
+
+    @property
+    def svg(self) -> str:
+        ends = f'x1="{self.x1:.1f}" y1="{self.y1:.1f}" x2="{self.x2:.1f}" y2="{self.y2:.1f}"'
+        return f'<line {ends} class="{self.kind}"/>'
+
+
+class Bar(NamedTuple):
+    left: float
+    top: float
+    width: float
+    height: float
+    colour: str
+    opacity: float
+
+    @property
+    def svg(self) -> str:
+        place = f'x="{self.left:.1f}" y="{self.top:.1f}" width="{self.width:.1f}" height="{self.height:.1f}"'
+        return f'<rect {place} rx="{CORNER}" fill="{self.colour}" opacity="{self.opacity}"/>'
+
+
+class Dot(NamedTuple):
+    x: float
+    y: float
+    radius: float
+    colour: str
+    opacity: float
+
+    @property
+    def svg(self) -> str:
+        place = f'cx="{self.x:.1f}" cy="{self.y:.1f}" r="{self.radius}"'
+        return f'<circle {place} fill="{self.colour}" opacity="{self.opacity}"/>'
+
+
+Shape = Text | Line | Bar | Dot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,26 +118,24 @@ class LogAxis:
 
 @dataclass(kw_only=True)
 class Drawing:
+    """Shapes, those that come later over those before."""
+
     width: float
     height: float
     title: str
-    _parts: list[str] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
 
     def text(self, x: float, y: float, words: str, *, anchor: str = "start", kind: str = "") -> None:
-        self._parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(words)}</text>'
-        )
+        self.shapes.append(Text(x, y, words, anchor, kind))
 
     def line(self, x1: float, y1: float, x2: float, y2: float, *, kind: str) -> None:
-        self._parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>')
+        self.shapes.append(Line(x1, y1, x2, y2, kind))
 
     def bar(self, x1: float, x2: float, y: float, *, height: float, colour: str, opacity: float = 1.0) -> None:
-        left, width = min(x1, x2), max(abs(x2 - x1), 1.0)
-        place = f'x="{left:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2"'
-        self._parts.append(f'<rect {place} fill="{colour}" opacity="{opacity}"/>')
+        self.shapes.append(Bar(min(x1, x2), y, max(abs(x2 - x1), 1.0), height, colour, opacity))
 
     def dot(self, x: float, y: float, *, radius: float, colour: str, opacity: float = 1.0) -> None:
-        self._parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}" opacity="{opacity}"/>')
+        self.shapes.append(Dot(x, y, radius, colour, opacity))
 
     def axis(self, axis: LogAxis, *, top: float, bottom: float, unit: str) -> None:
         for tick in axis.ticks:
@@ -72,5 +147,6 @@ class Drawing:
         """A whole SVG file, which can also stand in a page."""
         head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:g} {self.height:g}" role="img"'
         title = f"<title>{escape(self.title)}</title>"
-        ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
-        return "\n".join([f"{head}>", title, f"<style>{STYLE}</style>", ground, *self._parts, "</svg>"])
+        ground = f'<rect width="100%" height="100%" fill="{GROUND}"/>'
+        shapes = [each.svg for each in self.shapes]
+        return "\n".join([f"{head}>", title, f"<style>\n{STYLE}\n</style>", ground, *shapes, "</svg>"])

@@ -1,14 +1,17 @@
 """The page of the benchmarks: whole in itself, and honest about aims that were missed."""
 
+import io
 import re
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from PIL import Image
 
 from benchmarks.charts import latencies, rates, ratios
-from benchmarks.drawing import LogAxis
+from benchmarks.drawing import Drawing, LogAxis
 from benchmarks.page import duration, page
+from benchmarks.painting import HEAD, SCALE, png
 
 
 def row(name: str, ratio: float, *, missed: tuple[str, ...] = (), aim: float | None = None) -> dict[str, Any]:
@@ -74,6 +77,27 @@ def test_charts_are_svg_with_a_mark_for_every_value() -> None:
     assert counts[0] == {"rect": 1 + 2 + 3, "circle": 0}
     assert counts[1] == {"rect": 1 + 2, "circle": 2 * 2 * 3}
     assert counts[2] == {"rect": 1 + 2 + 4, "circle": 4}
+
+
+def test_a_png_has_every_shape_at_its_place_below_the_title() -> None:
+    drawing = Drawing(width=100, height=50, title="What it shows")
+    drawing.bar(30, 10, 10, height=10, colour="#0000ff")
+    drawing.dot(60, 15, radius=4, colour="#00ff00")
+    drawing.line(80, 0, 80, 50, kind="aim")
+    drawing.text(5, 45, "2 × 3", kind="")
+    with Image.open(io.BytesIO(png(drawing))) as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (100 * SCALE, (50 + HEAD) * SCALE)
+
+        def colour(x: float, y: float) -> Any:
+            return picture.getpixel((round(x * SCALE), round((y + HEAD) * SCALE)))
+
+        assert [colour(20, 15), colour(60, 15), colour(80, 30)] == [(0, 0, 255), (0, 255, 0), (0xB9, 0x1C, 0x1C)]
+        assert colour(45, 15) == (255, 255, 255)
+        words, title = (5, HEAD + 30, 60, HEAD + 50), (0, 0, 100, HEAD)
+        for box in (words, title):
+            inked = picture.crop(tuple(edge * SCALE for edge in box)).convert("L").getextrema()
+            assert inked[0] < 100, "no letters"
 
 
 def test_an_axis_has_equal_room_for_equal_factors() -> None:

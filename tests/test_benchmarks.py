@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.charts import ratios
 from benchmarks.measure import compare
+from benchmarks.painting import png
 from rustok_iggy.benchmark.timing import Round, Series, Stretch, in_turn, side_by_side
 from tests.architecture.source_tree import ROOT
 
@@ -98,4 +100,5 @@ def test_every_row_is_measured_on_the_local_server(tmp_path: Path) -> None:
     assert all(row["raw_messages_per_second"] > 0 and row["ours_messages_per_second"] > 0 for row in engine["rows"])
     shown = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(row["name"] in shown for row in engine["rows"])
-    assert (tmp_path / "ratios.svg").read_text(encoding="utf-8") in shown
+    assert ratios([engine]).svg in shown
+    assert (tmp_path / "ratios.png").read_bytes() == png(ratios([engine]))
