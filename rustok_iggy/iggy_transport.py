@@ -35,7 +35,7 @@ from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError, TransportClosedError
 from rustok_iggy.events import RUSTOK
 from rustok_iggy.health import ComponentHealth, HealthReport, component
-from rustok_iggy.opening import opened, opening_timeout
+from rustok_iggy.opening import opening_policy
 from rustok_iggy.outgoing import EnvelopeWriter
 from rustok_iggy.producer import Producer
 from rustok_iggy.publish_lane import ProducerStatistics
@@ -162,7 +162,7 @@ class IggyTransport(EventTransport):
         if self._producer is not None:
             return
         try:
-            self._topics = await opened(self._reach, timeout=opening_timeout(self.config.connector))
+            self._topics = await opening_policy(self.config.connector).run(self._reach)
         except BaseException:
             await self._connector.shutdown()
             raise

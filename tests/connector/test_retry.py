@@ -2,7 +2,7 @@
 
 import pytest
 
-from rustok_iggy_connector import NotFoundError, RetryPolicy, ServerUnreachableError
+from rustok_iggy_connector import ConnectionLostError, NotFoundError, RetryPolicy, ServerUnreachableError
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +90,21 @@ async def test_a_first_try_that_took_all_the_time_is_the_only_one() -> None:
 
 
 async def test_the_last_error_is_raised_when_the_time_is_over() -> None:
-    call = Call(Time(), failures=10**6, error=UNREACHABLE)
+    time = Time()
+    call = Call(time, failures=10**6, error=UNREACHABLE, takes=1.0)
     with pytest.raises(ServerUnreachableError):
-        await RetryPolicy(initial_delay=0.001, max_delay=0.002, jitter=0, max_elapsed=0.05).run(call)
-    assert 2 < call.tries < 60
+        await run(RetryPolicy(initial_delay=0.5, max_delay=1.0, jitter=0, max_elapsed=5.5), call, time)
+    assert (call.tries, time.sleeps, time.now) == (3, [0.5, 1.0], 4.5), "a third wait would end when the time is over"
+
+
+@pytest.mark.parametrize("passing", [0, 1])
+async def test_a_policy_says_itself_what_it_repeats(passing: int) -> None:
+    errors = [*[ConnectionLostError("cut")] * passing, UNREACHABLE]
+
+    async def call() -> str:
+        raise errors.pop(0)
+
+    policy = RetryPolicy(repeats=lambda error: isinstance(error, ConnectionLostError))
+    with pytest.raises(ServerUnreachableError):
+        await policy.run(call, sleep=Time().sleep)
+    assert errors == []

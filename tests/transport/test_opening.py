@@ -2,7 +2,7 @@
 
 import pytest
 
-from rustok_iggy.opening import PAUSE, opened, opening_timeout
+from rustok_iggy.opening import PAUSE, opening_policy
 from rustok_iggy_connector import (
     AuthenticationError,
     ConnectionLostError,
@@ -12,6 +12,7 @@ from rustok_iggy_connector import (
 )
 
 pytestmark = pytest.mark.anyio
+CONFIG = ConnectorConfig(embedded={"startup_timeout": 10}, remote={"connect_timeout": 3, "password": "p"})
 
 
 class Opening:
@@ -33,31 +34,30 @@ class Opening:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    async def run(self, timeout: float) -> str:
-        return await opened(self, timeout=timeout, clock=lambda: self.now, sleep=self.sleep)
+    async def run(self) -> str:
+        return await opening_policy(CONFIG).run(self, clock=lambda: self.now, sleep=self.sleep)
 
 
 async def test_it_is_done_again_while_the_server_goes_and_comes() -> None:
     opening = Opening(ConnectionLostError("cut"), ConnectionLostError("cut again"))
-    assert await opening.run(10.0) == "open"
+    assert await opening.run() == "open"
     assert (opening.calls, opening.now) == (3, 2 * PAUSE)
 
 
 async def test_the_last_error_is_raised_when_the_time_is_over() -> None:
     opening = Opening(*[ConnectionLostError(f"cut for the {number}th time") for number in range(9)], took=3.0)
     with pytest.raises(ConnectionLostError, match="cut for the 3th time"):
-        await opening.run(10.0)
+        await opening.run()
 
 
 @pytest.mark.parametrize("error", [ServerUnreachableError("nobody there"), AuthenticationError("no")], ids=repr)
 async def test_what_no_repetition_mends_is_raised_at_once(error: ConnectorError) -> None:
     opening = Opening(error)
     with pytest.raises(type(error)):
-        await opening.run(10.0)
+        await opening.run()
     assert opening.calls == 1
 
 
 def test_the_time_is_that_in_which_a_server_must_be_reached() -> None:
-    config = ConnectorConfig(embedded={"startup_timeout": 7}, remote={"connect_timeout": 3, "password": "p"})
-    assert opening_timeout(config) == 7
-    assert opening_timeout(ConnectorConfig(mode="remote", remote=config.remote)) == 3
+    assert opening_policy(CONFIG).max_elapsed == 10
+    assert opening_policy(ConnectorConfig(mode="remote", remote=CONFIG.remote)).max_elapsed == 3
