@@ -17,7 +17,6 @@ from msgspec.structs import fields, force_setattr
 from rustok_iggy import config_sources
 from rustok_iggy.backpressure import BackpressureConfig
 from rustok_iggy.errors import ConfigError
-from rustok_iggy.names import name_problem
 from rustok_iggy.serialization import SerializationFormat
 from rustok_iggy_connector import (
     MAX_PARTITIONS,
@@ -27,6 +26,7 @@ from rustok_iggy_connector import (
     EmbeddedConnectorConfig,
     RemoteConnectorConfig,
     get_logger,
+    name_problem,
 )
 
 log = get_logger(__name__)

@@ -68,6 +68,7 @@ from rustok_iggy_connector.models import (
     TopicInfo,
     TopicSpec,
 )
+from rustok_iggy_connector.names import name_problem
 from rustok_iggy_connector.remote import RemoteConnector
 from rustok_iggy_connector.retry import RetryPolicy
 
@@ -135,5 +136,6 @@ __all__ = [
     "UnsupportedOptionError",
     "get_logger",
     "log_context",
+    "name_problem",
     "open_connector",
 ]

@@ -11,7 +11,7 @@ from rustok_iggy_connector.errors import InvalidRequestError, NotFoundError, Uns
 from rustok_iggy_connector.group_offsets import store_as_only_member
 from rustok_iggy_connector.member_roll import ROLL_PREFIX, read_roll
 from rustok_iggy_connector.models import CommittedOffset, GroupInfo, StreamInfo, TopicInfo, TopicSpec
-from rustok_iggy_connector.names import check_names, group_of, partition_of, topic_of
+from rustok_iggy_connector.names import check_names, group_of, name_problem, partition_of, topic_of
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.topic_options import (
     durability_in_force,
@@ -80,7 +80,7 @@ class SessionAdmin(TopologyAdmin):
         except NotFoundError:
             return ()
         names = () if found is None else tuple(group.name for group in found.groups)
-        return tuple(sorted(name for name in names if not name.startswith(ROLL_PREFIX)))
+        return tuple(sorted(name for name in names if not name.startswith(ROLL_PREFIX) and name_problem(name) is None))
 
     async def store_group_offsets(
         self,

@@ -106,7 +106,10 @@ class TopologyAdmin(ABC):
 
     @abstractmethod
     async def list_groups(self, *, stream: str, topic: str) -> tuple[str, ...]:
-        """Names of a topic's groups, sorted; none when the stream or the topic does not exist."""
+        """Names of a topic's groups, sorted; none when the stream or the topic does not exist.
+
+        Without those of other clients that `name_problem` finds wanting: no call here takes them.
+        """
 
     @abstractmethod
     async def store_group_offsets(

@@ -16,8 +16,8 @@ from rustok_iggy.consumer.context import DeliveryContext
 from rustok_iggy.consumer.failure import FailurePolicy, ParkTenant, Retry
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import ConfigError
-from rustok_iggy.names import name_problem
 from rustok_iggy.topology import Topic, topic_of
+from rustok_iggy_connector import name_problem
 
 Handler = Callable[[EventEnvelope, DeliveryContext], Awaitable[None] | None]
 EventTypes = Iterable[type[Struct] | str]

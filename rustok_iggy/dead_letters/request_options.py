@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from rustok_iggy.dead_letters.records import MAX_NAME_CHARACTERS, MAX_SELECTED
 from rustok_iggy.errors import RedriveError
-from rustok_iggy.names import name_problem
+from rustok_iggy_connector import name_problem
 
 MAX_REASON_CHARACTERS = 1000
 """What a record of a request holds."""

@@ -66,7 +66,7 @@ CONFIGURATIONS: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         [
             "remote.password: the environment variable NOBODY_SET_THIS is not set",
             "remote.adresses: unknown key; did you mean addresses?",
-            "topology.stream_name: '2026' has only digits, which the server reads as a number; add a letter",
+            "topology.stream_name: '2026' is a number, which the server reads as an id; add a letter",
         ],
     ),
     "a file that is not there": (lambda folder: IggyConfig.load(folder / "nowhere.yaml"), ["nowhere.yaml: cannot be "]),
@@ -144,7 +144,8 @@ async def test_what_is_no_envelope_is_refused_with_all_that_came_with_it(given: 
 
 
 @pytest.mark.parametrize(
-    ("group", "problem"), [("", "must have 1 to 255 bytes"), ("2026", "add a letter"), ("g" * 256, "1 to 255 bytes")]
+    ("group", "problem"),
+    [("", "1 to 255 bytes"), ("2026", "add a letter"), ("g" * 256, "1 to 255 bytes"), (7, "must be text")],
 )
 async def test_a_wrong_group_is_refused(group: str, problem: str, config: IggyConfig) -> None:
     transport = IggyTransport(config)
@@ -204,7 +205,7 @@ PAYLOADS: dict[str, tuple[bytes, dict[str, Any], type[RustokIggyError], str]] = 
     "empty": (b"", {}, InvalidRequestError, "1 to 64,000,000 bytes"),
     "too large by one": (bytes(LARGEST_PAYLOAD + 1), {}, LimitExceededError, "1 to 64,000,000 bytes"),
     "larger than any frame": (bytes(70_000_000), {}, LimitExceededError, "1 to 64,000,000 bytes"),
-    "a stream of digits": (b"x", {"stream": "2026"}, InvalidRequestError, "put a letter into the name"),
+    "a stream of digits": (b"x", {"stream": "2026"}, InvalidRequestError, "add a letter"),
     "a stream that is not there": (b"x", {"stream": "nowhere"}, NotFoundError, "create it first"),
     "a partition that is not there": (b"x", {"partition_id": 99}, NotFoundError, "look at the name"),
 }

@@ -1,4 +1,4 @@
-"""What the admin does that depends on the server's generation."""
+"""What the admin does that depends on the server: on its generation, and on what others made there."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -8,7 +8,7 @@ import pytest
 from rustok_iggy_connector import Durability, TopicSpec, UnsupportedOptionError
 from rustok_iggy_connector.administration import SessionAdmin
 from rustok_iggy_connector.sessions import Session
-from rustok_iggy_connector.wire.commands import Message
+from rustok_iggy_connector.wire.commands import Message, groups
 from rustok_iggy_connector.wire.commands.topics import CreateTopic
 
 pytestmark = pytest.mark.anyio
@@ -69,3 +69,25 @@ async def test_a_server_that_knows_neither_does_not_get_the_topic() -> None:
 
 async def test_less_than_persisted_needs_no_option() -> None:
     assert (await create(REPLICATED, [])).created == [{}]
+
+
+class GroupsOfOthers:
+    """A session with a server that has these groups."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    async def run(self, call: Any) -> Any:
+        return await call(self)
+
+    async def ask(self, request: Message, kind: type[Message], *, subject: str) -> groups.GroupList:
+        found = [
+            groups.GroupInfo(id=number, partitions_count=1, members_count=0, name=name)
+            for number, name in enumerate(self._names)
+        ]
+        return groups.GroupList(groups=tuple(found))
+
+
+async def test_groups_that_no_call_takes_are_not_listed() -> None:
+    admin = SessionAdmin(cast("Session", GroupsOfOthers("readers", "2026", "a\nb", "billing")))
+    assert await admin.list_groups(stream="s", topic="t") == ("billing", "readers")

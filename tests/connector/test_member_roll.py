@@ -18,7 +18,7 @@ from rustok_iggy_connector.member_roll import (
     read_roll,
     roll_of,
 )
-from rustok_iggy_connector.names import MAX_NAME_BYTES
+from rustok_iggy_connector.wire.primitives import MAX_NAME_BYTES
 from tests.architecture.test_layers import assert_none
 from tests.architecture.test_purity import acting_or_waiting
 

@@ -64,9 +64,9 @@ def test_all_problems_of_the_arguments_come_at_once() -> None:
 @pytest.mark.parametrize(
     ("part", "values", "problem"),
     [
-        ("topology", {"stream_name": "123"}, "topology.stream_name: '123' has only digits"),
-        ("topology", {"stream_name": ""}, "topology.stream_name: must have 1 to 255 bytes"),
-        ("topology", {"stream_name": "ä" * 128}, "topology.stream_name: must have 1 to 255 bytes"),
+        ("topology", {"stream_name": "123"}, "topology.stream_name: '123' is a number"),
+        ("topology", {"stream_name": ""}, "topology.stream_name: '' has 0 bytes (a name has 1 to 255 bytes"),
+        ("topology", {"stream_name": "ä" * 128}, f"topology.stream_name: '{'ä' * 40}' has 256 bytes"),
         ("topology", {"domain_partitions": 0}, "topology.domain_partitions: 0 is not between 1 and 1000"),
         ("topology", {"system_partitions": 1001}, "topology.system_partitions: 1001 is not"),
         ("topology", {"stream_name": "a\nb"}, r"topology.stream_name: 'a\nb' has a character that cannot be printed"),
