@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Union, get_args, get_origin
+from typing import Any, NamedTuple, Union, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -20,46 +20,58 @@ Check = Callable[[Any], str | None]
 """Value → what is wrong with it, None when nothing is. Never quotes the value."""
 
 
-def check_id(value: Any) -> str | None:
-    """A UUID, and not the nil one."""
-    if not isinstance(value, UUID):
-        return "must be a UUID"
-    return None if value.int else "must not be nil"
+class Test(NamedTuple):
+    """What must be true of a value, as an expression of `{v}`, and what is wrong with one of which it is not."""
+
+    expression: str
+    problem: str
 
 
-def check_text(value: Any) -> str | None:
-    """Text."""
-    return None if isinstance(value, str) else "must be text"
+_IS_INTEGER = Test("(type({v}) is int or (isinstance({v}, int) and not isinstance({v}, bool)))", "must be an integer")
+
+# Type of a field → its tests, each of values that passed those before it.
+_TESTS: dict[Any, tuple[Test, ...]] = {
+    object: (),
+    UUID: (Test("isinstance({v}, UUID)", "must be a UUID"), Test("{v}.int != 0", "must not be nil")),
+    str: (Test("isinstance({v}, str)", "must be text"),),
+    bool: (Test("isinstance({v}, bool)", "must be true or false"),),
+    float: (
+        Test("isinstance({v}, (int, float)) and not isinstance({v}, bool)", "must be a number"),
+        Test("isfinite({v})", "must be finite"),
+    ),
+    datetime: (
+        Test("isinstance({v}, datetime)", "must be a datetime"),
+        Test("{v}.tzinfo is not None", "needs a time zone"),
+    ),
+}
+KNOWN: dict[str, Any] = {"UUID": UUID, "datetime": datetime, "isfinite": math.isfinite}
+"""The names in the expressions."""
 
 
-def _check_bool(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
+def tests_for(annotation: Any) -> tuple[Test, ...] | None:
+    """Return the tests of a type that a field is annotated with; None when the table has none, as of `X | None`."""
+    span = RANGES["i64"] if annotation is int else integer_range(annotation)
+    if span is None:
+        return _TESTS.get(annotation)
+    low, high = span
+    return _IS_INTEGER, Test(f"{low} <= {{v}} <= {high}", f"must be between {low} and {high}")
 
 
-def _check_float(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "must be a number"
-    return None if math.isfinite(value) else "must be finite"
+def check_for(annotation: Any) -> Check:
+    """Return the check for a type as a field is annotated with it."""
+    tests = tests_for(annotation)
+    if tests is not None:
+        return _check_by_tests(tests)
+    inner = without_none(annotation)
+    return _check_by_decoding(annotation) if inner is annotation else _optional(check_for(inner))
 
 
-def check_moment(value: Any) -> str | None:
-    """A point in time, with its time zone."""
-    if not isinstance(value, datetime):
-        return "must be a datetime"
-    return None if value.tzinfo is not None else "needs a time zone"
+def _check_by_tests(tests: Iterable[Test]) -> Check:
+    parts = [(eval("lambda v: " + test.expression.format(v="v"), KNOWN), test.problem) for test in tests]  # noqa: S307 - ours
+    return lambda value: next((problem for holds, problem in parts if not holds(value)), None)
 
 
-def _check_integer(low: int, high: int) -> Check:
-    def check(value: Any) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int):
-            return "must be an integer"
-        return None if low <= value <= high else f"must be between {low} and {high}"
-
-    return check
-
-
-def optional(inner: Check) -> Check:
-    """None, or what `inner` takes."""
+def _optional(inner: Check) -> Check:
     return lambda value: None if value is None else inner(value)
 
 
@@ -75,27 +87,6 @@ def _check_by_decoding(annotation: Any) -> Check:
         return None
 
     return check
-
-
-_SIMPLE_CHECKS: dict[Any, Check] = {
-    UUID: check_id,
-    str: check_text,
-    bool: _check_bool,
-    float: _check_float,
-    datetime: check_moment,
-    int: _check_integer(*RANGES["i64"]),
-}
-
-
-def check_for(annotation: Any) -> Check:
-    """Return the check for a type as a field is annotated with it."""
-    if annotation in _SIMPLE_CHECKS:
-        return _SIMPLE_CHECKS[annotation]
-    span = integer_range(annotation)
-    if span is not None:
-        return _check_integer(*span)
-    inner = without_none(annotation)
-    return _check_by_decoding(annotation) if inner is annotation else optional(check_for(inner))
 
 
 def integer_range(annotation: Any) -> tuple[int, int] | None:

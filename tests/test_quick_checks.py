@@ -1,11 +1,13 @@
-"""The quick look at an event says yes only where the checks one by one have nothing to say."""
+"""The quick look at an event says yes where the checks one by one have nothing to say, and nowhere else."""
 
+from enum import IntEnum, StrEnum
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from rustok_iggy import validation
+from rustok_iggy.checks import check_for
 from rustok_iggy.events import RUSTOK, U8
 from rustok_iggy.quick_checks import quick_test
 from tests.test_validation import NIL, TENANT, TYPES, sound
@@ -13,6 +15,8 @@ from tests.test_validation import NIL, TENANT, TYPES, sound
 MORE_TYPES: list[tuple[Any, list[Any], list[Any]]] = [
     (UUID, [TENANT], [NIL, str(TENANT), None]),
     (UUID | None, [TENANT, None], [NIL, 5]),
+    (str, [StrEnum("Word", ["A"]).A], []),
+    (U8, [IntEnum("Digit", ["ONE"]).ONE], [IntEnum("Large", {"ANY": 256}).ANY]),
 ]
 
 
@@ -21,6 +25,8 @@ def test_it_agrees_with_the_check_of_every_type(annotation: Any, fitting: list[A
     test = quick_test([(annotation, None)])
     assert all(test(value) for value in fitting)
     assert not any(test(value) for value in unfit)
+    assert [check_for(annotation)(value) for value in fitting] == [None] * len(fitting)
+    assert None not in [check_for(annotation)(value) for value in unfit]
 
 
 @pytest.mark.parametrize("spec", RUSTOK, ids=lambda spec: spec.event_type)
