@@ -20,6 +20,7 @@ from rustok_iggy.publish_attempt import PublishAttempt
 from rustok_iggy.publish_lane import Call, Lane, PendingSubmission, ProducerStatistics
 from rustok_iggy.publish_outage import PublishOutage
 from rustok_iggy.publish_queue import Batch, PublishFailure, PublishStatus, Submission
+from rustok_iggy.running import ended
 from rustok_iggy_connector import (
     ConnectorError,
     IggyConnector,
@@ -194,7 +195,7 @@ class Producer:
             for worker in workers:
                 worker.cancel()
             self._fail_what_is_left(lanes)
-        await asyncio.wait(workers)
+            await ended(workers)
 
     def _turn_away(self) -> None:
         """Fail what still waits for room: it was not taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -89,20 +89,28 @@ async def in_background(run: Run) -> AsyncIterator[None]:
             raise
     finally:
         stop.set()
-        await _drained(running)
+        await ended([running])
         if interrupted:  # the body swallowed our cancellation, or raised something else because of it
             body.uncancel()
     running.result()
 
 
-async def _drained(running: asyncio.Task[None]) -> None:
-    """Wait for the end; a cancellation meanwhile cuts it short."""
-    try:
-        await asyncio.wait({running})
-    except asyncio.CancelledError:
-        running.cancel()
-        await asyncio.wait({running})
-        raise
-    finally:
-        if not running.cancelled():
-            running.exception()  # noted: the body's own error may go before it
+async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Wait until all have ended, however often this is cancelled meanwhile: each time they are cancelled as well.
+
+    Raises the cancellation when they have. What they raise is noted, and left to the caller.
+    """
+    watched = tuple(tasks)
+    cancelled: asyncio.CancelledError | None = None
+    while running := [task for task in watched if not task.done()]:
+        try:
+            await asyncio.wait(running)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            for task in running:
+                task.cancel()
+    for task in watched:
+        if not task.cancelled():
+            task.exception()  # noted: asyncio warns of one that nobody asked for
+    if cancelled is not None:
+        raise cancelled

@@ -114,14 +114,23 @@ class EmbeddedServer:
             raise
 
     async def close(self) -> None:
-        """Stop the server if it is this process's, and give up the data directory. Idempotent."""
+        """Stop the server if it is this process's, and give up the data directory. Idempotent.
+
+        Also when cancelled: while the server stops, that kills it.
+        """
         self._closed = True
         if os.getpid() != self._process_id:
             return  # a forked child: the server is its parent's
-        for task in (self._reaching, self._supervisor):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        tasks = [task for task in (self._reaching, self._supervisor) if task is not None]
+        for task in tasks:
+            task.cancel()
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
         try:
             if self._running is not None:
                 await self._running.stop(self._config.stop_timeout)

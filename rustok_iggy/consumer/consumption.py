@@ -20,6 +20,7 @@ from rustok_iggy.consumer.statistics import GroupLedger, PartitionServices
 from rustok_iggy.consumer.subscription import Subscription
 from rustok_iggy.dead_letters.records import handled_types_digest
 from rustok_iggy.errors import ConsumerError
+from rustok_iggy.running import ended
 from rustok_iggy.tracing.contract import Tracing
 from rustok_iggy_connector import IggyConnector, get_logger
 
@@ -113,7 +114,7 @@ class Consumption:
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set, or one member fails: then all are drained, and its error is raised.
 
-        Cancelling drains as well.
+        Cancelling drains as well; cancelling again cuts that short.
         """
         tasks = [asyncio.create_task(member.run(), name=f"consume {member.name}") for member in self.members]
         stopped = asyncio.create_task(stop.wait(), name="consume until stopped")
@@ -124,12 +125,13 @@ class Consumption:
             for member in self.members:
                 member.stop()
             try:
-                await _ended(tasks)
+                await ended(tasks)
             finally:
-                await self._journals.aclose()
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            # Also when this was cancelled: each member has logged its error, and nobody else asks for it.
-            errors = [error for task in tasks if (error := _error(task)) is not None]
+                try:
+                    await self._journals.aclose()
+                finally:
+                    self._threads.shutdown(wait=False, cancel_futures=True)
+        errors = [error for task in tasks if (error := _error(task)) is not None]
         for error in errors[1:]:
             log.error("second_subscription_failed", error=type(error).__name__)
         if errors:
@@ -141,17 +143,3 @@ def _error(task: asyncio.Task[None]) -> BaseException | None:
     if task.cancelled():
         return ConsumerError(f"{task.get_name()}: the task was cancelled from outside; its group is not served here")
     return task.exception()
-
-
-async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Wait for members to drain, each within its own timeouts; a second cancellation cuts that short."""
-    waiting = set(tasks)
-    if not waiting:
-        return
-    try:
-        await asyncio.wait(waiting)
-    except asyncio.CancelledError:
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting)
-        raise

@@ -77,7 +77,9 @@ class OwnJournals:
         """End the sessions. Idempotent."""
         access, session = self._access, self._session
         self._access = self._session = None
-        if access is not None:
-            await access.appender.aclose()
-        if session is not None:
-            await session.leave()
+        try:
+            if access is not None:
+                await access.appender.aclose()
+        finally:
+            if session is not None:
+                await session.leave()

@@ -14,6 +14,7 @@ from typing import Self
 from rustok_iggy.dead_letters.append_queue import AppendQueue, Part, Pen, message_bytes, parts_of
 from rustok_iggy.dead_letters.overtaken import OvertakenError
 from rustok_iggy.errors import DeadLetterError, TransportClosedError
+from rustok_iggy.running import ended
 from rustok_iggy_connector import (
     ConnectorClosedError,
     ConnectorError,
@@ -125,9 +126,10 @@ class JournalAppender:
         workers = [lane.worker for lane in self._lanes.values() if lane.worker is not None]
         for worker in workers:
             worker.cancel()
-        if workers:
-            await asyncio.wait(workers)
-        self._close()
+        try:
+            await ended(workers)
+        finally:
+            self._close()
 
     def _close(self) -> None:
         self._closed = True

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from rustok_iggy import (
     DecodeError,
     DeliveryContext,
     EventEnvelope,
+    MemoryTransport,
     Retry,
     Stop,
 )
@@ -26,6 +28,7 @@ from rustok_iggy_connector import (
     OutgoingMessage,
     PublishBatch,
 )
+from tests.cancelling import at_each_wait
 from tests.consumer.hosts import TENANT, Ignored, Recorder, counted, tenants, transport
 from tests.waiting import until
 
@@ -521,3 +524,32 @@ async def test_after_a_handler_that_blocked_the_loop_nothing_begins_before_the_s
             await until(lambda: len(handler.seen) == 5)
     assert handler.numbers == list(range(5))
     assert known == [True] * 5
+
+
+async def test_wherever_its_end_is_cancelled_nothing_of_it_is_left() -> None:
+    """The members have ended and left, the journals' session is closed, the threads of plain handlers are gone."""
+    for cancellation in at_each_wait():
+        async with transport(MemoryServer(), drain_timeout=0.5) as host:
+            stop, blocked = asyncio.Event(), Recorder()
+            blocked.gate.clear()
+            host.subscribe(group="in-a-thread")(partial(tell, asyncio.get_running_loop(), stop))
+            host.subscribe(group="blocked")(blocked)
+            await host.publish(counted(1))
+            before = set(threading.enumerate())
+            await cancellation(host._consume(stop))
+            assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("consume")] == []
+            assert not connector_of(host)._subscribers, cancellation.place
+            await until(partial(handler_threads_are_gone, before))
+
+
+def connector_of(host: MemoryTransport) -> InMemoryConnector:
+    assert isinstance(host._connector, InMemoryConnector)
+    return host._connector
+
+
+def handler_threads_are_gone(before: set[threading.Thread]) -> bool:
+    return not [each for each in set(threading.enumerate()) - before if each.name.startswith("rustok-iggy-handler")]
+
+
+def tell(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, envelope: EventEnvelope, context: object) -> None:
+    loop.call_soon_threadsafe(stop.set)

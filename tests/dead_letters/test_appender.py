@@ -13,8 +13,9 @@ from rustok_iggy.dead_letters.appender import LONGEST_RETRY_DELAY, JournalAppend
 from rustok_iggy.dead_letters.overtaken import OvertakenError
 from rustok_iggy.errors import DeadLetterError, TransportClosedError
 from rustok_iggy_connector import InvalidRequestError, NotFoundError, OutgoingMessage, TransientServerError
+from tests.cancelling import at_each_wait
 from tests.dead_letters.owned import DLQ, PARTITION, STREAM, Place, dlq
-from tests.waiting import until
+from tests.waiting import WITHIN, until
 
 pytestmark = pytest.mark.anyio
 
@@ -247,3 +248,16 @@ def test_dropping_takes_one_owners_parts() -> None:
     queue.add(part(Pen(), bytes(3)))
     assert [part.size for part in queue.drop(lost)] == [1, 2]
     assert taken(queue) == [[3]]
+
+
+async def test_wherever_its_closing_is_cancelled_nobody_waits_for_ever(place: Place) -> None:
+    for cancellation in at_each_wait():
+        place.connector.gate.clear()
+        appender = JournalAppender(place.connector, stream=STREAM, topic=DLQ, max_records=2)
+        appended = [await appender.submit(partition, messages(b"x"), pen=Pen()) for partition in (0, 1)]
+        for_room = asyncio.create_task(appender.submit(0, messages(b"x"), pen=Pen()))
+        await until(lambda: both(place))
+        await cancellation(appender.aclose())
+        ends = await asyncio.wait_for(asyncio.gather(*appended, for_room, return_exceptions=True), WITHIN)
+        assert [type(end) for end in ends] == [TransportClosedError] * 3, cancellation.place
+        assert place.connector.under_way == 0

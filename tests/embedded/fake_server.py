@@ -21,7 +21,8 @@ def main() -> None:
         print("server 0.9.0")
         return
     data = Path(os.environ["IGGY_PATH"])
-    (data / "pid").write_text(str(os.getpid()))
+    (data / "pid.new").write_text(str(os.getpid()))
+    (data / "pid.new").rename(data / "pid")  # whoever sees it can read it
     (data / "environment").write_text("\n".join(sorted(os.environ)))
     print(f"\x1b[32mstarting\x1b[0m with {os.environ['IGGY_ROOT_PASSWORD']}", flush=True)
     if behaviour == "exits":

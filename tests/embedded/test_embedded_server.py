@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from rustok_iggy_connector.errors import (
     ServerProcessError,
     ServerStartupError,
 )
+from tests.cancelling import at_each_wait
 from tests.embedded.conftest import MakeConfig, is_alive
 from tests.waiting import until, wait_until
 
@@ -49,9 +51,7 @@ def nothing_left_behind(data_dir: Path) -> Iterator[None]:
     if started.exists():
         wait_until(lambda: not is_alive(int(started.read_text())))
     if data_dir.is_dir():
-        lock = DataDirectory(str(data_dir)).try_lock()
-        assert lock is not None, "the data directory is still held"
-        lock.release()
+        assert is_free(data_dir), "the data directory is still held"
 
 
 async def test_it_starts_the_server_and_stops_it(config: MakeConfig) -> None:
@@ -285,6 +285,29 @@ async def test_closing_while_it_starts_stops_the_start(config: MakeConfig, data_
             await waiting
         with pytest.raises(ConnectorClosedError):
             await server.reach()
+
+
+@pytest.mark.parametrize("behaviour", ["well", "never-ready"])
+async def test_closing_gives_everything_up_wherever_it_is_cancelled(
+    behaviour: str, config: MakeConfig, data_dir: Path
+) -> None:
+    for cancellation in at_each_wait():
+        server = EmbeddedServer(config(behaviour))
+        reaching = asyncio.ensure_future(server.reach())
+        await (asyncio.wait([reaching]) if behaviour == "well" else until((data_dir / "pid").exists))
+        await cancellation(server.close())
+        process = int((data_dir / "pid").read_text())
+        await until(lambda pid=process: not is_alive(pid))  # type: ignore[misc]
+        await until(partial(is_free, data_dir))
+        await asyncio.gather(reaching, return_exceptions=True)
+        (data_dir / "pid").unlink()
+
+
+def is_free(data_dir: Path) -> bool:
+    lock = DataDirectory(str(data_dir)).try_lock()
+    if lock is not None:
+        lock.release()
+    return lock is not None
 
 
 async def test_a_cancelled_caller_does_not_end_the_start_for_others(config: MakeConfig) -> None:

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import os
 import signal
+from functools import partial
 
 import pytest
 
-from rustok_iggy.running import in_background, set_by_signals
+from rustok_iggy.running import Run, in_background, set_by_signals
+from tests.cancelling import at_each_wait
 
 pytestmark = pytest.mark.anyio
 
@@ -112,6 +114,28 @@ async def test_a_second_cancellation_cuts_the_drain_short() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 20)
+
+
+async def test_wherever_its_end_is_cancelled_what_runs_beside_the_body_has_ended() -> None:
+    for cancellation in at_each_wait():
+        ends: list[str] = []
+        await cancellation(beside(partial(drain_slowly, ends)))
+        assert ends == ["ended"], cancellation.place
+
+
+async def beside(run: Run) -> None:
+    async with in_background(run):
+        await asyncio.sleep(0)
+
+
+async def drain_slowly(ends: list[str], stop: asyncio.Event) -> None:
+    try:
+        await stop.wait()
+        await asyncio.sleep(0.01)
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.01)
+        ends.append("ended")
 
 
 async def test_sigterm_sets_the_event_and_the_hosts_handler_comes_back() -> None:
