@@ -46,8 +46,6 @@ class EventTransportKind(StrEnum):
 
     IGGY = "iggy"
     MEMORY = "memory"
-    OUTBOX = "outbox"
-    """RusToK's name for what this version has not: refused."""
 
 
 class TopologyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,7 +148,7 @@ class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mode: ConnectorMode = ConnectorMode.EMBEDDED
     """Where the server is: `embedded` starts one or attaches to it, `remote` reaches one, `memory` keeps nothing."""
     transport: EventTransportKind = EventTransportKind.IGGY
-    """What RUSTOK_EVENT_TRANSPORT says; `memory` sets the mode to memory, `outbox` is not in this version: refused."""
+    """What RUSTOK_EVENT_TRANSPORT says; `memory` sets the mode to memory. RusToK's `outbox` is not in this version."""
     serialization: SerializationFormat = SerializationFormat.JSON
     """How events are written; what is there already is read in either format."""
     embedded: EmbeddedConnectorConfig = EmbeddedConnectorConfig()
@@ -220,8 +218,6 @@ class IggyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError(problems)
 
     def problems(self) -> Iterator[str]:
-        if self.transport is EventTransportKind.OUTBOX:
-            yield "transport: outbox is not in this version, and nothing would relay its events; use iggy or memory"
         yield from self.connector.problems()
         yield from self.topology.problems("topology")
         yield from self.retention.problems("retention")

@@ -30,7 +30,10 @@ MAX_FILE_BYTES = 1024 * 1024
 
 _REFERENCE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Values that people coming from elsewhere write, and what to say to them.
-_HINTS = {"bincode": "RusToK's bytes are Postcard today; use postcard"}
+_HINTS = {
+    "bincode": "RusToK's bytes are Postcard today; use postcard",
+    "outbox": "this version has no outbox, and nothing would relay its events; use iggy or memory",
+}
 
 
 def gather(

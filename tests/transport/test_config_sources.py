@@ -126,7 +126,7 @@ def test_everything_wrong_is_said_at_once(folder: Path) -> None:
 @pytest.mark.parametrize("kind", ["kafka", "Iggyy", ""])
 def test_an_unknown_transport_fails_at_start(kind: str) -> None:
     (problem,) = problems_of(environment={"RUSTOK_EVENT_TRANSPORT": kind})
-    assert problem == f"transport: {kind!r} is not supported; use one of iggy, memory, outbox"
+    assert problem == f"transport: {kind!r} is not supported; use one of iggy, memory"
 
 
 def test_the_transport_variable_goes_over_the_file(folder: Path) -> None:
