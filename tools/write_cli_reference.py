@@ -20,8 +20,9 @@ HEADER = f"""# Command line
 - Results go to standard output, everything else to standard error. `--json` prints one JSON document; `tail` prints one
   a line.
 - What changes data asks first, and where nobody can be asked does nothing: `--yes` says that you mean it.
-- `NO_COLOR=1` turns colours off; without a terminal there are none. `{PROGRAM} --install-completion` completes
-  commands and options in your shell.
+- `NO_COLOR`, set to anything but an empty value, turns colours off; bold and dim stay, as
+  [no-color.org](https://no-color.org) has it. `TERM=dumb` turns those off too, and without a terminal there is neither.
+- `{PROGRAM} --install-completion` completes commands and options in your shell.
 - The server is the configured one: `--config FILE` (or `RUSTOK_IGGY_CONFIG`), the environment (`RUSTOK_IGGY__…`), or
   `--address host:port` and `--data-dir DIR`. With `--address` the password comes from
   `RUSTOK_IGGY__REMOTE__PASSWORD`: a command line is seen by everybody on the machine.

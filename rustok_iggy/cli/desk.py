@@ -213,6 +213,7 @@ def _unseen(done: int, total: int | None) -> None:
 
 
 def _console(stream: Any) -> Console:
-    """NO_COLOR, TERM and COLUMNS are looked at by rich itself."""
+    """TERM and COLUMNS are looked at by rich itself; NO_COLOR too, but an empty one is none (https://no-color.org)."""
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    no_color = bool(os.environ.get("NO_COLOR"))
+    return Console(file=stream, width=width, no_color=no_color, highlight=False, markup=False, emoji=False)

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -130,10 +131,31 @@ def test_a_person_is_asked(tmp_path: Path, answer: bytes, code: int) -> None:
     assert (found, "Replace" in shown) == (code, True), shown
 
 
-def test_colours_are_for_terminals_and_can_be_turned_off() -> None:
-    arguments = ("tenant", "where", TENANT)
-    assert "\x1b[" in on_terminal(*arguments, TERM="xterm-256color")[1]
-    assert "\x1b[3" not in on_terminal(*arguments, TERM="xterm-256color", NO_COLOR="1")[1]
+@pytest.mark.parametrize(
+    ("variables", "kinds"),
+    [
+        ({"TERM": "xterm-256color"}, {"bold", "colour"}),
+        ({"TERM": "xterm-256color", "NO_COLOR": ""}, {"bold", "colour"}),
+        ({"TERM": "xterm-256color", "NO_COLOR": "0"}, {"bold"}),
+        ({"TERM": "dumb"}, set()),
+    ],
+    ids=str,
+)
+def test_colours_are_for_terminals_and_can_be_turned_off(variables: dict[str, str], kinds: set[str]) -> None:
+    shown = on_terminal("schema", "check", "nowhere.json", **variables)[1]
+    assert "nowhere.json" in shown
+    assert set(map(kind_of, attributes(shown))) == kinds, repr(shown)
+
+
+def attributes(shown: str) -> list[int]:
+    """Every number in the sequences that change how text looks (ECMA-48, SGR), but for those that end it."""
+    sequences = re.findall(r"\x1b\[([0-9;]*)m", shown)
+    return [int(number) for sequence in sequences for number in sequence.split(";") if number not in {"", "0"}]
+
+
+def kind_of(attribute: int) -> str:
+    """1 to 29 are bold, dim, underlined and their like, and their ends."""
+    return "bold" if attribute < 30 else "colour"
 
 
 def test_a_wrong_password_is_not_shown(served: Path) -> None:
