@@ -107,6 +107,8 @@ class EventDispatcher(Listener):
 
     The handlers of one event run one after another, in the order of register(); the next event of its tenant comes
     when they have all ended. An error goes to the handler's on_error and ends nothing else. Cancelled is not handled.
+    SystemExit and KeyboardInterrupt are let out, as asyncio does: the event has failed, without retries and on_error; a
+    host that catches them and goes on finds its tenant go on too.
     `clock` gives seconds that never go back, `chance` 0…1.
     """
 
@@ -200,9 +202,11 @@ class EventDispatcher(Listener):
             self._given_up = True
             for task in self._tasks:
                 task.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=CANCELLED_HANDLERS_TIMEOUT)
-            self._abandon()
+            try:
+                if self._tasks:
+                    await asyncio.wait(self._tasks, timeout=CANCELLED_HANDLERS_TIMEOUT)
+            finally:
+                self._abandon()
 
     def _begin(self) -> None:
         if len(self._tasks) < self.config.max_concurrent:
@@ -212,6 +216,8 @@ class EventDispatcher(Listener):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # noted: asyncio has let it out already
         if self._lanes.ready and not self._given_up:
             self._begin()  # taken when this task had looked for the last time, and still counted as one
 
@@ -240,9 +246,17 @@ class EventDispatcher(Listener):
         except asyncio.CancelledError:
             self._lanes.put_back(lane)
             raise
+        except (KeyboardInterrupt, SystemExit) as error:
+            self._failed += 1
+            log.error("event_not_handled", error=type(error).__name__, **_ids(envelope))  # noqa: TRY400 - it goes on
+            self._settle(lane)
+            raise
         if self._given_up:  # a handler swallowed its cancellation, which is no success
             self._lanes.put_back(lane)
             return
+        self._settle(lane)
+
+    def _settle(self, lane: Lane[int, EventEnvelope]) -> None:
         self._lanes.done(lane)
         self._pressure.release(0)
         self._done += 1
@@ -272,8 +286,8 @@ class EventDispatcher(Listener):
             return ConsumerError("a handler raised CancelledError")
         except Exception as error:  # noqa: BLE001 - user code; what it raises is decided upon
             return error
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):
-            raise  # the process or the loop ends
+        except (KeyboardInterrupt, SystemExit):
+            raise
         except BaseException as error:  # noqa: BLE001 - such as pytest's outcomes; let out, it would hold its tenant
             return no_exception(error)
         return None

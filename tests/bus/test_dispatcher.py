@@ -22,6 +22,7 @@ from rustok_iggy import (
     TransportClosedError,
     ValidationError,
 )
+from tests.cancelling import at_each_wait
 from tests.consumer.hosts import Counted, Ignored, counted
 from tests.waiting import until
 
@@ -119,15 +120,17 @@ async def test_every_handler_that_wants_an_event_gets_it() -> None:
     assert (made.stats.handled, made.stats.done) == (3, 2)
 
 
-async def test_what_is_no_exception_is_a_failure_as_well() -> None:
-    """As pytest's own outcomes are: let out, it would hold its tenant for ever."""
+class NoException(BaseException):
+    """As pytest's own outcomes are."""
 
-    class NoException(BaseException):
-        pass
+
+@pytest.mark.parametrize("error", [NoException, GeneratorExit])
+async def test_what_is_no_exception_is_a_failure_as_well(error: type[BaseException]) -> None:
+    """Let out, it would hold its tenant for ever."""
 
     def fail(envelope: EventEnvelope) -> None:
         if envelope.event.number == 0:
-            raise NoException
+            raise error
 
     bus, failing = EventBus(), Noting(fail)
     async with dispatcher(bus, failing) as made:
@@ -135,6 +138,33 @@ async def test_what_is_no_exception_is_a_failure_as_well() -> None:
             bus.publish(TENANTS[0], Counted(number=number))
     assert failing.of(TENANTS[0]) == [1]
     assert (made.stats.failed, made.stats.done, made.stats.abandoned) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_what_ends_the_process_is_let_out_and_holds_nobody_in_a_host_that_goes_on(error: type[BaseException]) -> None:
+    def leave(envelope: EventEnvelope) -> None:
+        if envelope.event.number == 0:
+            raise error
+
+    bus, leaving, other = EventBus(), Noting(leave), Noting()
+    made = dispatcher(bus, leaving, other, max_concurrent=1, retry_count=2)
+
+    async def publish() -> None:
+        await made.__aenter__()
+        for number in range(2):
+            bus.publish(TENANTS[0], Counted(number=number))
+        bus.publish(TENANTS[1], Counted(number=2))
+        await until(lambda: False)
+
+    with asyncio.Runner() as runner:
+        publishing = runner.get_loop().create_task(publish())
+        with pytest.raises(error):
+            runner.get_loop().run_until_complete(publishing)
+        publishing.cancel()
+        runner.run(made.aclose())
+    assert leaving.seen == other.seen == [(TENANTS[1], 2), (TENANTS[0], 1)]
+    assert leaving.errors == []
+    assert (made.stats.failed, made.stats.retried, made.stats.done, made.stats.abandoned) == (1, 0, 3, 0)
 
 
 async def test_an_error_goes_to_on_error_and_ends_nothing_else() -> None:
@@ -302,6 +332,17 @@ async def test_cancelling_the_close_gives_the_rest_up_at_once() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert made.stats.abandoned == 1
+
+
+async def test_wherever_its_close_is_cancelled_what_is_left_is_counted() -> None:
+    for cancellation in at_each_wait():
+        bus, handler = EventBus(), Noting(lambda envelope: asyncio.Event().wait())
+        made = dispatcher(bus, handler)
+        await made.__aenter__()
+        bus.publish(TENANTS[0], Counted(number=0))
+        await until(lambda calls=handler: calls.calls == 1)  # type: ignore[misc]
+        await cancellation(made.aclose(timeout=0.01))
+        assert (made.stats.abandoned, made.stats.queued) == (1, 0), cancellation.place
 
 
 async def test_what_is_no_event_is_refused_before_anybody_gets_it() -> None:
