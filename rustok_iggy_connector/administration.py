@@ -193,7 +193,7 @@ async def _delete_group(client: Client, stream: str, topic: str, group: str) -> 
     subject = group_of(stream, topic, group)
     await client.request(groups.DeleteGroup(stream=stream, topic=topic, group=group), subject=subject)
     listed = await client.ask(groups.GetGroups(stream=stream, topic=topic), groups.GroupList, subject=subject)
-    for entry in read_roll(((each.id, each.name) for each in listed.groups) if listed else (), group=group):
+    for entry in read_roll(((each.id, each.name) for each in listed.groups) if listed else (), group=group).entries:
         with contextlib.suppress(NotFoundError):
             request = groups.DeleteGroup(stream=stream, topic=topic, group=entry.name)
             await client.request(request, subject=subject)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -20,7 +21,7 @@ from rustok_iggy_connector.errors import (
 )
 from rustok_iggy_connector.logging import get_logger
 from rustok_iggy_connector.member_identity import MemberIdentity
-from rustok_iggy_connector.member_roll import Attendance, Entry, RollTiming, Step, read_roll
+from rustok_iggy_connector.member_roll import Attendance, Entry, Roll, RollTiming, Step, read_roll
 from rustok_iggy_connector.names import group_of, topic_of
 from rustok_iggy_connector.sessions import Session
 from rustok_iggy_connector.wire.commands import groups
@@ -57,7 +58,7 @@ class RollCall:
         self._group = group
         self._client_id = client_id
         self._bury = bury
-        self._timing = timing
+        self._wait = timing.look_interval
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
@@ -99,7 +100,7 @@ class RollCall:
             async with asyncio.timeout(LOGOUT_TIMEOUT):
                 await self._leave_group(client)
                 roll = await self._roll(client)
-                await self._strike(client, [entry.name for entry in roll if entry.client == self._client_id])
+                await self._strike(client, [entry.name for entry in roll.entries if entry.client == self._client_id])
 
     async def _leave_group(self, client: Client) -> None:
         request = groups.LeaveGroup(stream=self._stream, topic=self._topic, group=self._group)
@@ -110,8 +111,9 @@ class RollCall:
                 raise
 
     async def _attend(self, session: Session) -> None:
+        # Members that a restarted server meets all at once do not go on looking all at once.
+        await self._sleep(self._wait * self._chance())
         while True:
-            await self._sleep(self._timing.look_interval)
             try:
                 while dead := await session.run_as_member(self._look):
                     # Any of them, and then another look: all who live may be doing the same.
@@ -120,6 +122,7 @@ class RollCall:
                 return
             except ConnectorError as error:  # no session now, or the server will not: the next look tries again
                 _log.debug("roll_not_read", reason=str(error))
+            await self._sleep(self._wait)
 
     async def _look(self, client: Client) -> tuple[Entry, ...]:
         """Do what a look asks for; return who is to be buried."""
@@ -128,9 +131,11 @@ class RollCall:
             self._attendance.opened()
             self._not_buried.clear()
         roll = await self._roll(client)
-        alive = tuple(entry for entry in roll if entry.client not in self._not_buried)
-        step = self._attendance.look(alive, now=self._clock(), chance=self._chance())
+        alive = tuple(entry for entry in roll.entries if entry.client not in self._not_buried)
+        roll = dataclasses.replace(roll, entries=alive)
+        step = self._attendance.look(roll, now=self._clock(), chance=self._chance())
         await self._sign(client, step)
+        self._wait = step.wait  # not before the entry says so
         return step.dead
 
     async def _sign(self, client: Client, step: Step) -> None:
@@ -159,7 +164,7 @@ class RollCall:
             with contextlib.suppress(NotFoundError):  # another member was faster
                 await client.request(request, subject=self._subject)
 
-    async def _roll(self, client: Client) -> tuple[Entry, ...]:
+    async def _roll(self, client: Client) -> Roll:
         request = groups.GetGroups(stream=self._stream, topic=self._topic)
         subject = topic_of(self._stream, self._topic)
         found = await client.ask(request, groups.GroupList, subject=subject)

@@ -22,8 +22,8 @@ ME = 1
 TIMING = RollTiming(look_interval=1.0, call_delay=0.0, answer_timeout=5.0)
 
 
-def name(client: int, count: int = 1) -> str:
-    return f"{roll_of(GROUP)}{client:032x}.{count}"
+def name(client: int, count: int = 1, *, doublings: int = 0) -> str:
+    return f"{roll_of(GROUP)}{client:032x}.{count}.{doublings}"
 
 
 class GroupsClient(FakeClient):
@@ -81,10 +81,13 @@ class Undertaker:
 class Time:
     """Passes when somebody sleeps."""
 
-    now = 0.0
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waits: list[float] = []
 
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.waits.append(seconds)
         await asyncio.sleep(0)
 
 
@@ -99,8 +102,12 @@ def undertaker() -> Undertaker:
 
 
 @pytest.fixture
-async def roll(undertaker: Undertaker) -> AsyncIterator[RollCall]:
-    time = Time()
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def roll(undertaker: Undertaker, time: Time) -> AsyncIterator[RollCall]:
     made = RollCall(
         stream=STREAM,
         topic=TOPIC,
@@ -184,6 +191,30 @@ async def test_a_new_session_tries_again_who_could_not_be_buried(
     again.groups, again.last = client.groups, client.last
     await session.run(lambda _: roll.enter(again))
     await until(lambda: name(7) not in client.groups)
+
+
+async def test_in_a_crowd_it_looks_less_often_and_says_so_before(
+    client: GroupsClient, roll: RollCall, time: Time
+) -> None:
+    client.add(*(f"{roll_of('another')}{each:032x}.1.3" for each in range(100, 301)))
+    session = await enter(client, roll)
+    assert client.changes == [f"create {name(ME, doublings=3)}"]
+    client.refuses, client.refusal = groups.GetGroups, TransientServerError
+    roll.begin(session)
+    await until(lambda: len(time.waits) >= 3)
+    assert time.waits[:3] == [0.0, 8.0, 8.0], "the first is a share of it, and a look that fails changes nothing"
+
+
+async def test_before_it_said_so_it_looks_as_often_as_ever(client: GroupsClient, roll: RollCall, time: Time) -> None:
+    session = await enter(client, roll)
+    client.add(*(f"{roll_of('another')}{each:032x}.1.3" for each in range(100, 301)))
+    client.refuses, client.refusal = groups.CreateGroup, TransientServerError
+    roll.begin(session)
+    await until(lambda: len(time.waits) >= 3)
+    client.refuses = None
+    before = len(time.waits)
+    await until(lambda: name(ME, 2, doublings=3) in client.groups)
+    assert set(time.waits[1:before]) == {1.0}
 
 
 async def test_it_leaves_the_group_before_the_roll(client: GroupsClient, session: Session, roll: RollCall) -> None:
