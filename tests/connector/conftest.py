@@ -4,13 +4,16 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from rustok_iggy_connector import RemoteConnectorConfig
+from rustok_iggy_connector.client import Client
+from rustok_iggy_connector.wire.commands.system import GetStats, Stats
+from tests.faults import FaultProxy, fault_proxy
 
 # Everything that has a meaning in a URL, a shell or a header.
 PASSWORD = "p@ss:w/rd?&#%41+ =\"'\\${HOME}é✓"
@@ -66,3 +69,15 @@ def local_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServ
 @pytest.fixture
 def stream_name() -> str:
     return f"stream-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+async def proxy(local_server: LocalServer) -> AsyncIterator[FaultProxy]:
+    async with fault_proxy(local_server.address) as opened:
+        yield opened
+
+
+async def stats(client: Client) -> Stats:
+    answer = await client.ask(GetStats(), Stats, subject="the server")
+    assert answer is not None
+    return answer

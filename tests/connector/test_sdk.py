@@ -9,22 +9,17 @@ import pytest
 
 from rustok_iggy_connector import (
     ConfigError,
-    ConnectionLostError,
     ConnectorClosedError,
     OutgoingMessage,
     PublishBatch,
     RemoteConnector,
-    RequestTimeoutError,
     ServerError,
     TopicSpec,
 )
 from rustok_iggy_connector import _sdk as sdk
 from rustok_iggy_connector._sdk import Login, SdkClient, TlsSettings, open_client
-from rustok_iggy_connector.wire.commands.streams import GetStream, StreamDetails
-from rustok_iggy_connector.wire.commands.system import GetStats, Stats
-from rustok_iggy_connector.wire.commands.tokens import CreateToken, CreateTokenReply
-from tests.connector.conftest import LocalServer
-from tests.faults import FaultProxy, fault_proxy
+from tests.connector.conftest import LocalServer, stats
+from tests.faults import FaultProxy
 from tests.logs import event_of
 from tests.waiting import until
 
@@ -37,52 +32,10 @@ async def open_to(server: LocalServer, address: str, *, timeout: float = 5.0) ->
 
 
 @pytest.fixture
-async def proxy(local_server: LocalServer) -> AsyncIterator[FaultProxy]:
-    async with fault_proxy(local_server.address) as opened:
-        yield opened
-
-
-@pytest.fixture
 async def client(local_server: LocalServer) -> AsyncIterator[SdkClient]:
     opened = await open_to(local_server, local_server.address)
     yield opened
     await opened.close()
-
-
-async def stats(client: SdkClient) -> Stats:
-    answer = await client.ask(GetStats(), Stats, subject="the server")
-    assert answer is not None
-    return answer
-
-
-async def test_a_missed_deadline_ends_the_session_and_its_connection(
-    local_server: LocalServer, proxy: FaultProxy
-) -> None:
-    client = await open_to(local_server, proxy.address, timeout=0.2)
-    proxy.stall()
-    with pytest.raises(RequestTimeoutError, match=r"get_stats of the server within 0\.2 s") as caught:
-        await stats(client)
-    assert (caught.value.command, caught.value.timeout) == ("get_stats", 0.2)
-    assert not client.usable
-    proxy.resume()
-    with pytest.raises(ConnectionLostError, match="not sent"):
-        await stats(client)
-    await client.close()
-
-
-async def test_a_cancelled_request_leaves_the_session_in_step(local_server: LocalServer, proxy: FaultProxy) -> None:
-    """The answer nobody waits for is not taken for the answer to the next request."""
-    client = await open_to(local_server, proxy.address)
-    proxy.delay = 0.02
-    for _ in range(5):
-        doomed = asyncio.ensure_future(client.ask(GetStream(stream="no such"), StreamDetails, subject="s"))
-        await asyncio.sleep(0.005)
-        doomed.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await doomed
-        assert (await stats(client)).iggy_server_version
-    assert client.usable
-    await client.close()
 
 
 async def test_closing_ends_a_request_under_way(
@@ -98,14 +51,6 @@ async def test_closing_ends_a_request_under_way(
         await asyncio.wait_for(waiting, 20)
 
 
-async def test_closing_is_idempotent_and_final(client: SdkClient) -> None:
-    await client.close()
-    await client.close()
-    assert not client.usable
-    with pytest.raises(ConnectorClosedError):
-        await stats(client)
-
-
 async def test_dropping_a_client_closes_its_connection(local_server: LocalServer, client: SdkClient) -> None:
     before = (await stats(client)).clients_count
     other = await open_to(local_server, local_server.address)
@@ -116,14 +61,6 @@ async def test_dropping_a_client_closes_its_connection(local_server: LocalServer
         return (await stats(client)).clients_count == before
 
     await until(is_gone)
-
-
-async def test_a_token_is_a_login(local_server: LocalServer, client: SdkClient) -> None:
-    reply = await client.ask(CreateToken(name=f"t-{uuid.uuid4().hex[:8]}", expiry=0), CreateTokenReply, subject="token")
-    assert reply is not None
-    config = local_server.config(username="ignored", password=None, token=reply.token)
-    async with RemoteConnector(config) as connector:
-        assert connector.statistics().connected
 
 
 async def test_headers_of_every_kind_are_given_as_their_bytes(

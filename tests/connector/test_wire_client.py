@@ -7,11 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rustok_iggy_connector import (
-    AuthenticationError,
-    ConnectionLostError,
     ConnectorClosedError,
     IncompatibleServerError,
-    RequestTimeoutError,
     ServerUnreachableError,
     wire_client,
 )
@@ -20,8 +17,7 @@ from rustok_iggy_connector.member_identity import MemberIdentity
 from rustok_iggy_connector.wire.codes import Command
 from rustok_iggy_connector.wire.commands.session import LoginReply
 from rustok_iggy_connector.wire.commands.streams import CreateStream, DeleteStream, GetStream, StreamDetails
-from rustok_iggy_connector.wire.commands.system import ClusterMetadata, ClusterNode, GetStats, NodeRole, Stats
-from rustok_iggy_connector.wire.commands.tokens import CreateToken, CreateTokenReply, DeleteToken
+from rustok_iggy_connector.wire.commands.system import ClusterMetadata, ClusterNode, NodeRole
 from rustok_iggy_connector.wire.connection import (
     ClientConnection,
     RequestFrame,
@@ -31,8 +27,8 @@ from rustok_iggy_connector.wire.connection import (
 )
 from rustok_iggy_connector.wire_client import Conversation, WireClient
 from rustok_iggy_connector.wire_login import leader_elsewhere, open_wire_client
-from tests.connector.conftest import LocalServer
-from tests.faults import FaultProxy, fault_proxy, http, listening, mute, newer_generation, slam, ssh
+from tests.connector.conftest import LocalServer, stats
+from tests.faults import FaultProxy, http, listening, mute, newer_generation, slam, ssh
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -42,25 +38,17 @@ async def open_to(
     server: LocalServer,
     address: str,
     *,
-    timeout: float = 5.0,
     open_timeout: float = 5.0,
     who: MemberIdentity | None = None,
-    login: Login | None = None,
 ) -> WireClient:
     return await open_wire_client(
         address=address,
-        login=login or Login(username=server.username, password=server.password),
+        login=Login(username=server.username, password=server.password),
         tls=None,
         open_timeout=open_timeout,
-        timeout=timeout,
+        timeout=5.0,
         who=who or MemberIdentity(),
     )
-
-
-@pytest.fixture
-async def proxy(local_server: LocalServer) -> AsyncIterator[FaultProxy]:
-    async with fault_proxy(local_server.address) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -68,74 +56,6 @@ async def client(local_server: LocalServer) -> AsyncIterator[WireClient]:
     opened = await open_to(local_server, local_server.address)
     yield opened
     await opened.close()
-
-
-async def stats(client: WireClient) -> Stats:
-    answer = await client.ask(GetStats(), Stats, subject="the server")
-    assert answer is not None
-    return answer
-
-
-async def test_a_missed_deadline_ends_the_session_and_its_connection(
-    local_server: LocalServer, proxy: FaultProxy
-) -> None:
-    client = await open_to(local_server, proxy.address, timeout=0.2)
-    proxy.stall()
-    with pytest.raises(RequestTimeoutError):
-        await stats(client)
-    assert not client.usable
-    proxy.resume()
-    with pytest.raises(ConnectionLostError):
-        await stats(client)
-
-    async def gone() -> bool:
-        return proxy.clients == 0
-
-    await until(gone)
-    await client.close()
-
-
-async def test_a_cancelled_request_leaves_the_session_in_step(local_server: LocalServer, proxy: FaultProxy) -> None:
-    client = await open_to(local_server, proxy.address)
-    proxy.stall()
-    asked = asyncio.ensure_future(stats(client))
-    await asyncio.sleep(0)
-    asked.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asked
-    proxy.resume()
-    assert await client.ask(GetStream(stream="nothing"), StreamDetails, subject="a stream") is None
-    assert (await stats(client)).process_id
-    await client.close()
-
-
-async def test_a_cut_connection_is_lost_and_said_so(local_server: LocalServer, proxy: FaultProxy) -> None:
-    client = await open_to(local_server, proxy.address)
-    proxy.stall()
-    asked = asyncio.ensure_future(stats(client))
-    await asyncio.sleep(0)
-    proxy.cut()
-    with pytest.raises(ConnectionLostError):
-        await asked
-    assert not client.usable
-    await client.close()
-
-
-async def test_garbage_ends_the_session(local_server: LocalServer, proxy: FaultProxy) -> None:
-    client = await open_to(local_server, proxy.address)
-    proxy.corrupt_next(lambda data: b"\xff" * len(data))
-    with pytest.raises(Exception, match="frame"):
-        await stats(client)
-    assert not client.usable
-    await client.close()
-
-
-async def test_closing_is_idempotent_and_final(client: WireClient) -> None:
-    await client.close()
-    await client.close()
-    assert not client.usable
-    with pytest.raises(ConnectorClosedError):
-        await stats(client)
 
 
 async def test_closing_ends_a_request_under_way(local_server: LocalServer, proxy: FaultProxy) -> None:
@@ -175,25 +95,6 @@ async def test_who_comes_back_goes_on_counting_its_requests(local_server: LocalS
     assert who.next_request == 3
     assert await second.ask(GetStream(stream="counted"), StreamDetails, subject="a stream") is None
     await second.close()
-
-
-async def test_a_token_is_a_login(local_server: LocalServer, client: WireClient) -> None:
-    created = await client.ask(CreateToken(name="wire", expiry=0), CreateTokenReply, subject="a token")
-    assert created is not None
-    other = await open_to(
-        local_server, local_server.address, login=Login(username=local_server.username, token=created.token)
-    )
-    assert (await stats(other)).process_id
-    await other.close()
-    await client.request(DeleteToken(name="wire"), subject="a token")
-
-
-async def test_a_wrong_password_is_refused(local_server: LocalServer) -> None:
-    with pytest.raises(AuthenticationError) as caught:
-        await open_to(
-            local_server, local_server.address, login=Login(username=local_server.username, password="other-secret")
-        )
-    assert "other-secret" not in repr(caught.value)
 
 
 @pytest.mark.parametrize("answer", [http, ssh, slam, mute], ids=lambda answer: answer.__name__)
