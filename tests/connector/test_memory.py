@@ -14,21 +14,11 @@ from rustok_iggy_connector import (
     PublishRequest,
     TopicSpec,
 )
+from tests.local_server.clients import Clock
 
 pytestmark = pytest.mark.anyio
 HAND_OVER_TIMEOUT = 30.0
 SILENCE_TIMEOUT = 36.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def now(self) -> int:
-        return int((1_700_000_000 + self.seconds) * 1_000_000)
 
 
 @pytest.fixture
