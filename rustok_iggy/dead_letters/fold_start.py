@@ -20,12 +20,14 @@ from rustok_iggy.errors import DeadLetterError
 class FoldStart:
     """Fold `journal` on with the record at `position`.
 
+    `stored_at` is when the server stored the checkpoint that the journal comes from, 0 without one.
     `letters_expired`: the server has deleted records that the pin should have kept. Letters are lost: Unhealthy.
     """
 
     journal: Journal
     position: int
     letters_expired: bool
+    stored_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +50,13 @@ def plan_fold(source: Source, *, stored: StoredStart) -> FoldStart:
     first, pin = stored.first, stored.pin
     expired = pin is not None and first > pin + 1
     snapshot = None if stored.checkpoint is None else checkpoint_of(source, stored.checkpoint)
-    if snapshot is not None and first <= snapshot.folded_up_to + 1:
-        following = snapshot.folded_up_to + 1
-        return FoldStart(journal=Journal.restore(snapshot), position=following, letters_expired=expired)
+    if snapshot is not None and stored.checkpoint is not None and first <= snapshot.folded_up_to + 1:
+        return FoldStart(
+            journal=Journal.restore(snapshot),
+            position=snapshot.folded_up_to + 1,
+            letters_expired=expired,
+            stored_at=stored.checkpoint.stored_at,
+        )
     if not pin or stored.pinned is None or not _is_about(source, stored.pinned):
         return FoldStart(journal=Journal(source), position=first, letters_expired=expired)
     return FoldStart(journal=Journal(source), position=max(first, pin + 1), letters_expired=expired)

@@ -6,11 +6,11 @@ import asyncio
 
 from rustok_iggy.dead_letters.fold_start import plan_fold
 from rustok_iggy.dead_letters.journal import Journal
-from rustok_iggy.dead_letters.overtaken import OvertakenError
+from rustok_iggy.dead_letters.overtaken import OvertakenError, emptied
 from rustok_iggy.dead_letters.read_back import ReadBack
 from rustok_iggy.dead_letters.reader import JournalReader
-from rustok_iggy.dead_letters.records import Epoch, Source
-from rustok_iggy.dead_letters.stored_start import JournalPlace, read_start
+from rustok_iggy.dead_letters.records import Claim, Source
+from rustok_iggy.dead_letters.stored_start import JournalPlace, Kept, read_start, stored_offset
 from rustok_iggy_connector import TopologyAdmin
 
 FOLD_TRIES = 3
@@ -33,19 +33,18 @@ class JournalFollower:
         """The pin as it is stored."""
         self.letters_expired = False
 
-    async def begin(self, *, claimed_at: int, ours: tuple[Epoch, ...]) -> None:
-        """Fold from where the stored offsets say, through our claim, to the end."""
+    async def begin(self) -> None:
+        """Fold from where the stored offsets say to the end."""
         for _ in range(FOLD_TRIES):
             stored = await read_start(self._reader, self._admin, place=self._place, source=self._source)
             start = plan_fold(self._source, stored=stored)
             async with self._turn:
-                self.fold = ReadBack(start.journal, position=start.position, claimed_at=claimed_at, ours=ours)
+                self.fold = ReadBack(start.journal, position=start.position, low_mark_at=start.stored_at)
                 self.pin = stored.pin
-            await self.read_to(claimed_at)
+            await self.read_on()
             self.letters_expired = start.letters_expired or self.fold.has_gap
             if not self.fold.has_gap:
                 break
-        await self.read_on()
 
     async def read_on(self) -> bool:
         """Fold to the end of the log; whether something of this source changed."""
@@ -54,6 +53,20 @@ class JournalFollower:
             pass
         self.letters_expired = self.letters_expired or self.fold.has_gap
         return self.fold.changes != before
+
+    async def look(self) -> bool:
+        """As read_on(); also raise emptied() when the log was emptied since, however long it is again."""
+        changed = await self.read_on()
+        if self.pin is None or await stored_offset(self._admin, self._place, self._source, Kept.PIN) is not None:
+            return changed
+        self.pin = None  # a purge takes it along; deleted by hand, it is stored again
+        claim = self.fold.journal.claim
+        if claim is not None:
+            opened = await self._reader.read_at(self._place.partition, position=claim.position)
+            record = None if opened is None else opened.record
+            if not isinstance(record, Claim) or (record.source, record.epoch) != (self._source, claim.epoch):
+                raise emptied(self.fold.journal, self._place.partition)
+        return changed
 
     async def read_to(self, position: int) -> None:
         """Fold at least up to `position`, where a record was acknowledged."""
@@ -69,7 +82,7 @@ class JournalFollower:
             fold = self.fold
             records = await self._reader.read(self._place.partition, position=fold.next_position)
             for position, opened in records:
-                fold.take(position, None if opened is None else opened.record)
+                fold.take(position, opened)
         if fold.is_overtaken:
             source = self._source
             raise OvertakenError(f"a higher claim on {source.topic}/{source.partition} of group {source.group}")

@@ -63,10 +63,11 @@ class Original:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A record as it was read, with its body still as bytes."""
+    """A record as it was read, with its body still as bytes. `stored_at`: by the server, µs since 1970 UTC."""
 
     record: AnyRecord
     body: bytes = field(repr=False)
+    stored_at: int = 0
 
 
 def encode_record(record: AnyRecord, *, body: bytes = b"") -> JournalMessage:
@@ -82,7 +83,7 @@ def encode_record(record: AnyRecord, *, body: bytes = b"") -> JournalMessage:
     return JournalMessage(headers=_headers(record), payload=payload)
 
 
-def decode_record(payload: bytes) -> Opened:
+def decode_record(payload: bytes, *, stored_at: int = 0) -> Opened:
     """Return the record in a payload. Raises DeadLetterError for anything else."""
     metadata, body = _split(payload, "metadata", limit=MAX_METADATA_BYTES)
     try:
@@ -91,7 +92,7 @@ def decode_record(payload: bytes) -> Opened:
         raise DeadLetterError(f"{len(metadata)} bytes of metadata that are no record of the journal") from None
     if body and not isinstance(record, Letter | Checkpoint):
         raise DeadLetterError(f"a {_kind(record)} with {len(body)} bytes behind it, where none belong")
-    return Opened(record=record, body=body)
+    return Opened(record=record, body=body, stored_at=stored_at)
 
 
 def encode_original(original: Original) -> bytes:

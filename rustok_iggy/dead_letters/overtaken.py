@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rustok_iggy.dead_letters.records import Source
+from rustok_iggy.dead_letters.journal import Journal
 from rustok_iggy.errors import OffsetOutOfRangeError
 from rustok_iggy.topology import Topic
 
@@ -14,17 +14,20 @@ class OvertakenError(Exception):
     """
 
 
-def letters_gone(source: Source, partition_id: int, *, count: int, position: int) -> OffsetOutOfRangeError:
-    """Return the error for a journal that was emptied while `count` letters were open: what follows them must not run.
+def emptied(journal: Journal, partition_id: int) -> Exception:
+    """Return the error for a journal of which nothing is left in its dlq partition.
 
-    Where none was open, nothing is lost, and it is claimed again.
+    While letters were open, what follows them must not run. Where none was, nothing is lost, and it is claimed again.
     """
+    source, count = journal.source, journal.open_count
+    if not count:
+        return OvertakenError(f"the dead-letter log of {source.topic}/{source.partition} was emptied: claim it again")
     return OffsetOutOfRangeError(
         f"topic {Topic.DLQ}, partition {partition_id}: it was emptied, and with it {count} open dead letters of group"
         f" {source.group}, topic {source.topic}, partition {source.partition}; started again, the group goes on"
         " without them",
         topic=Topic.DLQ,
         partition_id=partition_id,
-        expected=position + 1,
-        found=position,
+        expected=journal.folded_up_to + 1,
+        found=None,
     )

@@ -18,12 +18,12 @@ from uuid import UUID, uuid4
 
 from rustok_iggy.dead_letters.access import JournalAccess, OwnerTiming
 from rustok_iggy.dead_letters.append_queue import Pen
-from rustok_iggy.dead_letters.appender import FIRST_RETRY_DELAY, LONGEST_RETRY_DELAY
 from rustok_iggy.dead_letters.drafts import Drafted, RecordDraft, drafted_message
 from rustok_iggy.dead_letters.follower import JournalFollower
 from rustok_iggy.dead_letters.journal import Journal, Verdict
 from rustok_iggy.dead_letters.layout import Original, decode_original, decode_record
-from rustok_iggy.dead_letters.overtaken import OvertakenError, letters_gone
+from rustok_iggy.dead_letters.overtaken import OvertakenError, emptied
+from rustok_iggy.dead_letters.persistence import Persistence
 from rustok_iggy.dead_letters.read_back import Expectation
 from rustok_iggy.dead_letters.records import (
     NOTHING_COMMITTED,
@@ -36,13 +36,18 @@ from rustok_iggy.dead_letters.records import (
 )
 from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter, encode_snapshot
 from rustok_iggy.dead_letters.stored_start import JournalPlace, Kept, keep
-from rustok_iggy.errors import DeadLetterError, TransportClosedError
+from rustok_iggy.errors import DeadLetterError, OffsetOutOfRangeError, TransportClosedError
 from rustok_iggy_connector import ConnectorClosedError, ConnectorError, OutgoingMessage, get_logger
 
 log = get_logger(__name__)
 
 TAKEOVER_POLL_INTERVAL = 0.05
+Check = Callable[[], Awaitable[None]]
 _T = TypeVar("_T")
+
+
+async def unchecked() -> None:
+    """Let everything pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +93,7 @@ class OwnedJournal:
         self._claim: _OwnClaim | None = None
         self._committed = NOTHING_COMMITTED
         self._may_release = False
-        self._trouble: ConnectorError | None = None
+        self._persistence = Persistence(facts=self._facts, check_lost=self._check_lost, sleep=sleep)
 
     @property
     def journal(self) -> Journal:
@@ -106,6 +111,11 @@ class OwnedJournal:
         return self._follower.fold.predecessor
 
     @property
+    def low_mark_at(self) -> int:
+        """When the server stored what the journal's low mark comes from, µs since 1970 UTC."""
+        return self._follower.fold.low_mark_at
+
+    @property
     def letters_expired(self) -> bool:
         """Whether the server deleted records that were still needed: letters are lost."""
         return self._follower.letters_expired
@@ -118,20 +128,24 @@ class OwnedJournal:
     @property
     def trouble(self) -> ConnectorError | None:
         """What keeps this owner from reading or writing right now."""
-        return self._trouble or self._access.appender.trouble
+        return self._persistence.trouble or self._access.appender.trouble
 
     # Taking over
 
-    async def gain(self, *, epoch: Epoch, committed: int) -> int:
-        """Claim the partition and fold its journal to the end; the offset after which delivery begins.
+    async def gain(self, *, epoch: Epoch, committed: int, check: Check = unchecked) -> int:
+        """Fold the journal, claim the partition and read on to the end; the offset after which delivery begins.
 
         Waits until the previous owner's handlers have ended: for its release, or the takeover timeout. `committed` is
-        the group's committed offset, −1 for none.
+        the group's committed offset, −1 for none. What `check` raises of the journal as it was comes before anything
+        is written: a claim would make it say something else from then on.
         """
         async with self._claiming:
-            position = await self._append_claim(epoch, committed)
+            await self._persistently(self._follower.begin)
+            await self._persistently(check)
+            position = self._follower.fold.claimed_at = await self._append_claim(epoch, committed)
             began = self._clock()
-            await self._persistently(lambda: self._follower.begin(claimed_at=position, ours=self._ours))
+            await self._persistently(lambda: self._follower.read_to(position))
+            await self._persistently(self._follower.read_on)
             self._confirm(epoch, position)
         while self._must_wait and self._clock() - began < self._timing.takeover_timeout:
             await self._sleep(TAKEOVER_POLL_INTERVAL)
@@ -140,12 +154,13 @@ class OwnedJournal:
         await self.keep_start()
         return max(self._committed, self.journal.low_mark)
 
-    async def renew(self, *, epoch: Epoch, committed: int) -> None:
+    async def renew(self, *, epoch: Epoch, committed: int, check: Check = unchecked) -> None:
         """Claim again after a change of generation, while keeping the partition; may overlap with gain's wait.
 
         A claim of another member in between raises OvertakenError: it may have worked on what this one holds.
         """
         async with self._claiming:
+            await self._persistently(check)
             position = await self._append_claim(epoch, committed)
             await self._persistently(lambda: self._follower.read_to(position))
             self._confirm(epoch, position)
@@ -164,7 +179,7 @@ class OwnedJournal:
         in_force = self.journal.claim
         if in_force is None or in_force.epoch != epoch:
             is_unread = in_force is not None and in_force.epoch.rank < epoch.rank
-            raise self._emptied(position) if is_unread else self._lost()
+            raise self._emptied() if is_unread else self._lost()
         self._claim = _OwnClaim(epoch=epoch, position=position)
         self._ours = self._follower.fold.ours = (epoch,)
 
@@ -175,19 +190,22 @@ class OwnedJournal:
     # Reading
 
     async def catch_up(self) -> bool:
-        """Read and fold what is new; whether something of this source changed. False also while the server is away."""
+        """Read and fold what is new; whether something of this source changed. False also while the server is away.
+
+        Raises OffsetOutOfRangeError when the log was emptied while letters were open.
+        """
         self._check_lost()
         if self._claim is None:
             return False
         try:
             with self._noting_loss():
-                changed = await self._follower.read_on()
+                changed = await self._follower.look()
         except ConnectorClosedError:
             raise
         except ConnectorError as error:
-            self._trouble = error
+            self._persistence.trouble = error
             return False
-        self._trouble = None
+        self._persistence.trouble = None
         return changed
 
     async def bodies(self, letters: Sequence[FoldedLetter]) -> list[Original]:
@@ -243,7 +261,7 @@ class OwnedJournal:
             fold.forget(expected)
         verdicts = expected.verdicts
         if verdicts is None:
-            raise self._emptied(position)
+            raise self._emptied()
         if Verdict.VOID in verdicts:
             raise self._lost()
         return verdicts
@@ -350,33 +368,17 @@ class OwnedJournal:
         return drafted_message(drafted, new_id=self._new_id)
 
     async def _persistently(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """The result of a call that only reads, made again while the server is away."""
-        delay = FIRST_RETRY_DELAY
-        while True:
-            self._check_lost()
-            try:
-                with self._noting_loss():
-                    result = await call()
-            except ConnectorClosedError:
-                raise
-            except ConnectorError as error:
-                if self._trouble is None:
-                    log.warning("journal_read_repeated", **self._facts, error=type(error).__name__)
-                self._trouble = error
-                await self._sleep(delay)
-                delay = min(delay * 2, LONGEST_RETRY_DELAY)
-            else:
-                self._trouble = None
-                return result
+        with self._noting_loss():
+            return await self._persistence.run(call)
 
     def _check_lost(self) -> None:
         if self.is_lost:
             raise self._lost()
 
-    def _emptied(self, position: int) -> Exception:
-        """A record stands at `position`, below what was read long ago: nothing of that is there any more."""
-        letters, lost = self.journal.open_count, self._lost()
-        return letters_gone(self._source, self._place.partition, count=letters, position=position) if letters else lost
+    def _emptied(self) -> Exception:
+        """A record stands below what was read long ago: nothing of that is there any more."""
+        self.abandon()
+        return emptied(self.journal, self._place.partition)
 
     def _lost(self) -> OvertakenError:
         self.abandon()
@@ -386,7 +388,7 @@ class OwnedJournal:
     def _noting_loss(self) -> Iterator[None]:
         try:
             yield
-        except OvertakenError:
+        except (OvertakenError, OffsetOutOfRangeError):
             self.abandon()
             raise
 

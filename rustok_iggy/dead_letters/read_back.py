@@ -3,7 +3,8 @@
 Decides only. Rules:
 - a claim of somebody else that counts, behind our first one, means that the partition was lost: also when a claim of
   ours under a higher generation follows it (ownership went away and came back);
-- the first copy of a record says what became of it: later ones are ignored by the journal.
+- the first copy of a record says what became of it: later ones are ignored by the journal;
+- the event at the low mark stood in the source before the first record was stored that noted it (log_identity.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rustok_iggy.dead_letters.journal import Journal, Verdict
+from rustok_iggy.dead_letters.layout import Opened
 from rustok_iggy.dead_letters.records import AnyRecord, Checkpoint, Claim, Epoch, Release
 from rustok_iggy.dead_letters.snapshot import ClaimInForce
 
@@ -39,16 +41,16 @@ class ReadBack:
     """The journal folded on from `position`; `claimed_at` is where our first claim was acknowledged, None before.
 
     `ours` are the epochs we claim under: two while a change of generation is being claimed. `changes` counts records
-    of the source that said something new, `since_checkpoint` all records since a checkpoint of ours.
+    of the source that said something new, `since_checkpoint` all records since a checkpoint of ours. `low_mark_at` is
+    when the server stored the first record read that set the journal's low mark, µs since 1970 UTC.
     """
 
-    def __init__(
-        self, journal: Journal, *, position: int, claimed_at: int | None = None, ours: tuple[Epoch, ...] = ()
-    ) -> None:
+    def __init__(self, journal: Journal, *, position: int, low_mark_at: int = 0) -> None:
         self.journal = journal
+        self.low_mark_at = low_mark_at
         self.next_position = position
-        self.claimed_at = claimed_at
-        self.ours = ours
+        self.claimed_at: int | None = None
+        self.ours: tuple[Epoch, ...] = ()
         self.changes = 0
         self.since_checkpoint = 0
         self.checkpoint: int | None = None
@@ -65,17 +67,21 @@ class ReadBack:
     def forget(self, expectation: Expectation) -> None:
         self._expected.remove(expectation)
 
-    def take(self, position: int, record: AnyRecord | None) -> None:
+    def take(self, position: int, opened: Opened | None) -> None:
         """Fold what stands at `position`, None for what is no record. Positions rise."""
         self.has_gap = self.has_gap or position > self.next_position
         self.next_position = position + 1
         self.since_checkpoint += 1
-        if record is None:
+        if opened is None:
             self.journal.skip(position)
             return
-        before = self.journal.claim
+        record, before, low_mark = opened.record, self.journal.claim, self.journal.low_mark
         verdict = self.journal.apply(record, position=position)
         self.changes += verdict is Verdict.APPLIED
+        # Whoever resets means the log as it is then, also when he sets the mark where it was.
+        resets = isinstance(record, Claim) and record.resets and verdict is Verdict.APPLIED
+        if resets or self.journal.low_mark != low_mark:
+            self.low_mark_at = opened.stored_at
         for expectation in self._expected:
             expectation.note(record, verdict)
         if verdict is Verdict.FOREIGN:

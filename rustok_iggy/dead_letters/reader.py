@@ -62,6 +62,6 @@ class JournalReader:
 
 def _opened(message: ReceivedMessage) -> Opened | None:
     try:
-        return decode_record(message.payload)
+        return decode_record(message.payload, stored_at=message.timestamp)
     except DeadLetterError:
         return None

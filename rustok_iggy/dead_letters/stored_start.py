@@ -45,8 +45,8 @@ async def read_start(
     reader: JournalReader, admin: TopologyAdmin, *, place: JournalPlace, source: Source
 ) -> StoredStart:
     """Read what plan_fold needs: the stored offsets and the records they point at. Raises connector errors."""
-    pin = await _stored(admin, place, source, Kept.PIN)
-    checkpoint = await _stored(admin, place, source, Kept.CHECKPOINT)
+    pin = await stored_offset(admin, place, source, Kept.PIN)
+    checkpoint = await stored_offset(admin, place, source, Kept.CHECKPOINT)
     return StoredStart(
         first=await reader.first_position(place.partition),
         pin=pin,
@@ -66,7 +66,8 @@ async def keep(admin: TopologyAdmin, *, place: JournalPlace, source: Source, kep
     )
 
 
-async def _stored(admin: TopologyAdmin, place: JournalPlace, source: Source, kept: Kept) -> int | None:
+async def stored_offset(admin: TopologyAdmin, place: JournalPlace, source: Source, kept: Kept) -> int | None:
+    """Return the offset that is kept, None when none is stored. Raises connector errors."""
     found = await admin.reader_offset(
         stream=place.stream,
         topic=place.topic,
