@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from rustok_iggy.consumer.assignment import is_still_ours
 from rustok_iggy.consumer.pacing import CommitPace
-from rustok_iggy.consumer.start import BEGIN_ANEW
+from rustok_iggy.consumer.start import log_reset
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.errors import OffsetOutOfRangeError
-from rustok_iggy_connector import InvalidRequestError, MessageSubscriber, NotAssignedError
+from rustok_iggy_connector import InvalidRequestError, MessageSubscriber, NotAssignedError, Position
 
 
 class Commits:
@@ -40,6 +40,8 @@ class Commits:
         """Ownership may have gone away and come back: commit nothing until that is known."""
         self.lost = False
         """The partition is another's, whose offset must not go back."""
+        self.log_ended = False
+        """The log was begun again, and what is settled is no offset of it."""
         self.start(Watermark(None))
 
     def start(self, watermark: Watermark) -> None:
@@ -65,7 +67,7 @@ class Commits:
         """Store the watermark. Raises ConnectorError, and OffsetOutOfRangeError when the log ends before it."""
         async with self._storing:
             offset = self.watermark.to_store
-            if offset is None or self.lost or self.frozen:
+            if offset is None or self.lost or self.frozen or self.log_ended:
                 return
             self._require_known()
             self._sent = offset
@@ -88,6 +90,8 @@ class Commits:
 
         Only when there is something to store. Raises ConnectorError when it cannot be told.
         """
+        if self.log_ended:
+            return False
         async with self._storing:
             offset = self._sent if self._sent is not None else self.watermark.settled
             assert offset is not None, "nothing to store, and nothing to be told by it"
@@ -114,15 +118,8 @@ class Commits:
             raise NotAssignedError("the server has not said for several heartbeats whose partition this is")
 
     def _reset(self, offset: int) -> OffsetOutOfRangeError:
-        topic, partition_id = self._services.topic, self._partition_id
-        return OffsetOutOfRangeError(
-            f"topic {topic}, partition {partition_id}: offset {offset} is done and cannot be committed, for the log"
-            f" ends before it: {BEGIN_ANEW}",
-            topic=topic,
-            partition_id=partition_id,
-            expected=offset + 1,
-            found=None,
-        )
+        position = Position(self._services.topic, self._partition_id, offset)
+        return log_reset(position, "is done and cannot be committed, for the log ends before it", found=None)
 
     def _expect(self) -> None:
         stored = self.watermark.stored

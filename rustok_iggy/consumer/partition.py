@@ -13,19 +13,20 @@ from rustok_iggy.consumer.delivery import Delivery, NotRun
 from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.lane_runner import LaneRunner
 from rustok_iggy.consumer.letters import LetterWriter
+from rustok_iggy.consumer.log_watch import LogWatch
 from rustok_iggy.consumer.membership import Membership
 from rustok_iggy.consumer.parking import FailedDelivery, PendingLetter
 from rustok_iggy.consumer.polling import Polling
 from rustok_iggy.consumer.redrive import Redriver
 from rustok_iggy.consumer.source_journal import Journals
-from rustok_iggy.consumer.start import StartingPoint, check_within_log
+from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.tenure import Tenure
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.dead_letters.overtaken import OvertakenError
 from rustok_iggy.dead_letters.records import Source
 from rustok_iggy.errors import OffsetOutOfRangeError
-from rustok_iggy_connector import ConnectorError, Position, get_logger
+from rustok_iggy_connector import ConnectorError, get_logger
 
 log = get_logger(__name__)
 
@@ -55,10 +56,12 @@ class PartitionConsumer:
         self.commits = Commits(services, member.subscriber, partition_id=partition_id, is_known=member.may_begin)
         self.commits.start(Watermark(point.stored))
         self.settle = self.commits.settle  # for every event: not through a method of its own
+        self.watch = LogWatch(services, member, partition_id=partition_id)
         self.tenure = Tenure(
             services.clock,
             self.journal,
             self.commits,
+            self.watch,
             member=journals.member,
             group_id=member.group_id,
             generation=generation,
@@ -75,7 +78,7 @@ class PartitionConsumer:
             runner=self.runner,
             letters=self.letters,
         )
-        self.polling = Polling(member, self.intake, self.commits, partition_id=partition_id)
+        self.polling = Polling(member, self.intake, self.commits, self.watch, partition_id=partition_id)
         self.is_held = False
         """Whether nothing begins until it is known what became of the partition."""
         self._delivering = True
@@ -154,6 +157,7 @@ class PartitionConsumer:
     def _note(self, error: Exception) -> None:
         if isinstance(error, OffsetOutOfRangeError) and self._failure is None:
             self.services.statistics.gaps += 1
+        self.commits.log_ended = self.watch.saw_another
         self._failure = self._failure or error
 
     def changed(self) -> None:
@@ -271,7 +275,6 @@ class PartitionConsumer:
             return False
         after = self.intake.next_offset - 1
         if start > after:  # the group's offset is behind what an earlier owner had committed
-            await check_within_log(self.member.subscriber, Position(self.services.topic, self.partition_id, start))
             self.commits.watermark.skip(start)
             after = start
         lettered = frozenset(each.offset for each in self.journal.journal.snapshot().letters if each.offset > after)
@@ -309,6 +312,8 @@ class PartitionConsumer:
         try:
             if not self.commits.lost:
                 await self._confirmed()
+                if (reset := await self.watch.last_look()) is not None:
+                    self._note(reset)
                 await self._commit_at_end()
         finally:
             for task in self._background:
@@ -318,6 +323,8 @@ class PartitionConsumer:
                     await asyncio.wait(self._background)
             finally:  # cancelled once more: the tenants of what is gone must not count as parked for ever
                 self.letters.end()
+            if self.commits.log_ended:
+                self.journal.abandon()  # its checkpoint would say that this log is the one it knows
             await self.journal.release(committed=self.commits.watermark.stored)
 
     def _is_drained(self) -> bool:
@@ -359,6 +366,8 @@ class PartitionConsumer:
         try:
             await self.commits.store()
         except (ConnectorError, OffsetOutOfRangeError) as error:
+            if isinstance(error, OffsetOutOfRangeError):
+                self._note(error)
             log.warning(
                 "commit_failed_at_end",
                 group=self.services.group,
@@ -385,4 +394,5 @@ class PartitionConsumer:
     def _overtaken(self) -> None:
         if not self.commits.lost:
             self.lose()
-            self.member.overtaken(self.partition_id)
+            if self._failure is None:  # else run() ends, and says why
+                self.member.overtaken(self.partition_id)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.intake import Intake
+from rustok_iggy.consumer.log_watch import LogWatch
 from rustok_iggy.consumer.membership import Membership, is_transient
 from rustok_iggy.consumer.start import check_not_reset, recent_ids
 from rustok_iggy_connector import ConnectorError, PolledMessages, ReceivedMessage
@@ -20,8 +21,11 @@ is every few seconds, whether it was purged."""
 class Polling:
     """The loop of one partition. `is_stopped`: what a poll still brings is left to whoever comes next."""
 
-    def __init__(self, member: Membership, intake: Intake, commits: Commits, *, partition_id: int) -> None:
+    def __init__(
+        self, member: Membership, intake: Intake, commits: Commits, watch: LogWatch, *, partition_id: int
+    ) -> None:
         self._member = member
+        self._watch = watch
         self._intake = intake
         self._commits = commits
         self._partition_id = partition_id
@@ -96,7 +100,9 @@ class Polling:
             messages = await self._member.subscriber.poll(
                 self._partition_id, offset=self._intake.next_offset, max_messages=count
             )
-            if not messages and self._ends_too_early(messages.current_offset):
+            if messages:
+                await self._watch.polled(messages)
+            elif self._ends_too_early(messages.current_offset):
                 await check_not_reset(
                     self._member.subscriber, self._intake.position, stored=self._commits.watermark.stored
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,9 @@ from rustok_iggy.dead_letters.layout import Original
 from rustok_iggy.dead_letters.records import Epoch, Source
 from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter
 from rustok_iggy_connector import ConnectorError
+
+Check = Callable[[], Awaitable[None]]
+"""Raises what keeps a partition from being claimed. Repeated while the server is away."""
 
 
 class SourceJournal(Protocol):
@@ -36,6 +39,11 @@ class SourceJournal(Protocol):
         ...
 
     @property
+    def low_mark_at(self) -> int:
+        """When the server stored what the journal's low mark comes from, µs since 1970 UTC."""
+        ...
+
+    @property
     def letters_expired(self) -> bool:
         """Whether the server deleted records that were still needed."""
         ...
@@ -45,12 +53,12 @@ class SourceJournal(Protocol):
         """What keeps a call from going on."""
         ...
 
-    async def gain(self, *, epoch: Epoch, committed: int) -> int:
-        """Claim, wait for the owner before, fold; return the offset after which delivery begins."""
+    async def gain(self, *, epoch: Epoch, committed: int, check: Check) -> int:
+        """Fold, check, claim, wait for the owner before; return the offset after which delivery begins."""
         ...
 
-    async def renew(self, *, epoch: Epoch, committed: int) -> None:
-        """Claim again, under a new generation."""
+    async def renew(self, *, epoch: Epoch, committed: int, check: Check) -> None:
+        """Check, and claim again, under a new generation."""
         ...
 
     async def catch_up(self) -> bool:

@@ -41,14 +41,8 @@ async def starting_point(
     found = await subscriber.committed(partition_id)
     if found is not None:
         if log_was_reset(stored=None, found=found):
-            raise OffsetOutOfRangeError(
-                f"topic {topic}, partition {partition_id}: offset {found.committed} is committed, but the log ends at"
-                f" {found.current}: {BEGIN_ANEW}",
-                topic=topic,
-                partition_id=partition_id,
-                expected=found.committed + 1,
-                found=found.current,
-            )
+            position = Position(topic, partition_id, found.committed)
+            raise log_reset(position, f"is committed, but the log ends at {found.current}", found=found.current)
         return StartingPoint(next_offset=found.committed + 1, stored=found.committed)
     if start is Start.EARLIEST:
         return StartingPoint(next_offset=0, stored=None)
@@ -80,30 +74,18 @@ async def check_not_reset(subscriber: MessageSubscriber, position: Position, *, 
     """
     found = await subscriber.committed(position.partition_id)
     if log_was_reset(stored=stored, found=found):
-        raise OffsetOutOfRangeError(
-            f"topic {position.topic}, partition {position.partition_id}: offset {position.offset} is done, but the log"
-            f" ends before it: {BEGIN_ANEW}",
-            topic=position.topic,
-            partition_id=position.partition_id,
-            expected=position.offset + 1,
-            found=None,
-        )
+        raise log_reset(position, "is done, but the log ends before it", found=None)
 
 
-async def check_within_log(subscriber: MessageSubscriber, position: Position) -> None:
-    """Raise OffsetOutOfRangeError when the log ends before a position up to which everything is said to be done.
-
-    The journal of dead letters outlives a topic that is deleted and made again. Raises connector errors.
-    """
-    if not await subscriber.poll(position.partition_id, offset=position.offset, max_messages=1):
-        raise OffsetOutOfRangeError(
-            f"topic {position.topic}, partition {position.partition_id}: the dead letters say that offset"
-            f" {position.offset} was committed, but the log ends before it: {BEGIN_ANEW}",
-            topic=position.topic,
-            partition_id=position.partition_id,
-            expected=position.offset,
-            found=None,
-        )
+def log_reset(position: Position, what: str, *, found: int | None) -> OffsetOutOfRangeError:
+    """Return the error for a log that was begun again since `position` was known; `what` says of it what shows that."""
+    return OffsetOutOfRangeError(
+        f"topic {position.topic}, partition {position.partition_id}: offset {position.offset} {what}: {BEGIN_ANEW}",
+        topic=position.topic,
+        partition_id=position.partition_id,
+        expected=position.offset + 1,
+        found=found,
+    )
 
 
 async def recent_ids(

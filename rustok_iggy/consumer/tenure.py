@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from rustok_iggy.consumer.commits import Commits
+from rustok_iggy.consumer.log_watch import LogWatch
 from rustok_iggy.consumer.source_journal import SourceJournal
 from rustok_iggy.dead_letters.records import NOTHING_COMMITTED, Epoch
 
@@ -18,6 +19,7 @@ class Tenure:
         clock: Callable[[], float],
         journal: SourceJournal,
         commits: Commits,
+        watch: LogWatch,
         *,
         member: str,
         group_id: int,
@@ -26,6 +28,7 @@ class Tenure:
         self._clock = clock
         self._journal = journal
         self._commits = commits
+        self._watch = watch
         self._member = member
         self._group_id = group_id
         self._newest = generation
@@ -53,14 +56,14 @@ class Tenure:
             self._gaining.cancel()
 
     async def take_over(self) -> int | None:
-        """Claim, wait for the owner before, fold the journal; return the offset to begin after, None after end().
+        """Fold the journal, claim, wait for the owner before; return the offset to begin after, None after end().
 
-        Raises OvertakenError.
+        Raises OvertakenError, and OffsetOutOfRangeError when the log is not the one that the journal knows.
         """
         if self._over:
             return None
         gaining = self._gaining = asyncio.create_task(
-            self._journal.gain(epoch=self._epoch(), committed=self._committed())
+            self._journal.gain(epoch=self._epoch(), committed=self._committed(), check=self._compare)
         )
         try:
             start = await gaining
@@ -79,12 +82,16 @@ class Tenure:
         return self._over
 
     async def renewed(self) -> None:
-        """Claim it again when renew() was called. Raises OvertakenError."""
+        """Claim it again when renew() was called. Raises OvertakenError and OffsetOutOfRangeError."""
         await self._renewal.wait()
         self._renewal.clear()
-        await self._journal.renew(epoch=self._epoch(), committed=self._committed())
+        await self._journal.renew(epoch=self._epoch(), committed=self._committed(), check=self._watch.look)
         if self._journal.claim_generation == self._newest:
             self._commits.frozen = False
+
+    async def _compare(self) -> None:
+        journal = self._journal
+        await self._watch.compare(journal.journal, noted_at=journal.low_mark_at, committed=self._committed())
 
     def _epoch(self) -> Epoch:
         return Epoch(group_id=self._group_id, generation=self.generation, member=self._member)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rustok_iggy.consumer.source_journal import Journals
+from rustok_iggy.consumer.source_journal import Check, Journals
 from rustok_iggy.dead_letters.drafts import RecordDraft
 from rustok_iggy.dead_letters.journal import Journal, Verdict
 from rustok_iggy.dead_letters.layout import Original, decode_original
@@ -12,6 +12,10 @@ from rustok_iggy.dead_letters.overtaken import OvertakenError
 from rustok_iggy.dead_letters.records import AnyRecord, Claim, Epoch, Letter, Release, Source
 from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter
 from rustok_iggy_connector import ConnectorError
+
+
+NEVER = 2**63
+"""After every event: a list stores nothing at any time."""
 
 
 @dataclass
@@ -58,18 +62,21 @@ class ListedJournal:
         self.claim_generation = 0
         self.predecessor: ClaimInForce | None = None
         self.letters_expired = False
+        self.low_mark_at = NEVER
         self.trouble: ConnectorError | None = None
         self.abandoned = False
         self.released = False
         self.epoch: Epoch | None = None
 
-    async def gain(self, *, epoch: Epoch, committed: int) -> int:
+    async def gain(self, *, epoch: Epoch, committed: int, check: Check) -> int:
         self._read()
+        await check()
         self.predecessor = self.journal.claim
         await self._claim(epoch, committed)
         return max(committed, self.journal.low_mark)
 
-    async def renew(self, *, epoch: Epoch, committed: int) -> None:
+    async def renew(self, *, epoch: Epoch, committed: int, check: Check) -> None:
+        await check()
         await self._claim(epoch, committed)
 
     async def catch_up(self) -> bool:

@@ -83,8 +83,9 @@ async def test_it_reads_by_explicit_offset_and_commits_at_the_end() -> None:
     subject.stop()
     await task
     assert subscriber.commits == [(0, 9)]
-    assert subscriber.polled[0][:2] == (0, 0), "what came before, for its ids"
-    assert subscriber.polled[1][:2] == (0, 4)
+    assert subscriber.polled[0] == (0, 3, 1), "by which a log that is begun again is known"
+    assert subscriber.polled[1][:2] == (0, 0), "what came before, for its ids"
+    assert subscriber.polled[2][:2] == (0, 4)
 
 
 async def test_losing_it_in_the_step_in_which_a_delivery_was_to_begin_ends_it_and_gives_the_slot_back() -> None:
