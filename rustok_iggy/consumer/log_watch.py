@@ -20,8 +20,8 @@ class LogWatch:
     """Remembers one event that stood in the log when it was looked at last, and the last one polled since.
 
     While the remembered one is where it was, everything polled since it was remembered is of the same log. So a log
-    that was begun again is told however long it has become: before anything is begun that comes after a quiet
-    heartbeat, and within a heartbeat where events come all the time. Calls raise connector errors.
+    that was begun again is told however long it has become: before what comes after a quiet heartbeat is taken in, and
+    else within a heartbeat. Calls raise connector errors.
     """
 
     def __init__(self, services: PartitionServices, member: Membership, *, partition_id: int) -> None:
@@ -56,7 +56,7 @@ class LogWatch:
             found = await self._at(known.offset)
             if is_another(known, found):
                 raise self._reset(known, found)
-        self._known, self._looked_at = newest or known, self._clock()
+        self._known, self._looked_at = newest, self._clock()
 
     async def last_look(self) -> OffsetOutOfRangeError | None:
         """Return what look() raises, and never a connector error: nobody can be asked again."""
@@ -69,15 +69,17 @@ class LogWatch:
         return None
 
     async def polled(self, messages: PolledMessages) -> None:
-        """Note what a poll brought, some messages; look() first where that is due."""
-        if self._clock() - self._looked_at >= self._interval:
+        """Note what a poll brought. look() first, when a heartbeat has passed in which messages came, or they do now."""
+        if (messages or self._newest is not self._known) and self._clock() - self._looked_at >= self._interval:
             await self.look()
-        self._newest = Mark.of(messages[-1])
+        if messages:
+            self._newest = Mark.of(messages[-1])
+            self._known = self._known or self._newest
 
     async def _remember(self, offset: int) -> PolledMessages:
         found = await self._at(offset)
         if found and found[0].offset == offset and (self._known is None or self._known.offset < offset):
-            self._known = Mark.of(found[0])
+            self._known = self._newest = Mark.of(found[0])
         return found
 
     async def _at(self, offset: int) -> PolledMessages:

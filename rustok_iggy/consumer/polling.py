@@ -100,9 +100,8 @@ class Polling:
             messages = await self._member.subscriber.poll(
                 self._partition_id, offset=self._intake.next_offset, max_messages=count
             )
-            if messages:
-                await self._watch.polled(messages)
-            elif self._ends_too_early(messages.current_offset):
+            await self._watch.polled(messages)
+            if not messages and self._ends_too_early(messages.current_offset):
                 await check_not_reset(
                     self._member.subscriber, self._intake.position, stored=self._commits.watermark.stored
                 )

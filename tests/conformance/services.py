@@ -21,6 +21,7 @@ from rustok_iggy import (
     ParkTenant,
     RequestState,
     Retry,
+    Start,
 )
 from rustok_iggy.consumer.failure import FailurePolicy
 from rustok_iggy.partitioning import partition_for
@@ -163,12 +164,13 @@ class Place:
         *,
         group: str = GROUP,
         on_failure: FailurePolicy = PARK,
+        start: Start = Start.EARLIEST,
         connector: IggyConnector | None = None,
         **consumer: float,
     ) -> AsyncIterator[IggyTransport]:
         """One that consumes while inside, and leaves its group in an orderly way."""
         async with self.transport(connector, **consumer) as transport:
-            transport.subscribe(group=group, on_failure=on_failure)(handler)
+            transport.subscribe(group=group, on_failure=on_failure, start=start)(handler)
             async with transport.consuming():
                 yield transport
 

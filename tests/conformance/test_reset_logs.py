@@ -6,11 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from rustok_iggy import ConsumerError, IggyTransport, NotFoundError, OffsetOutOfRangeError
+from rustok_iggy import ConsumerError, IggyTransport, NotFoundError, OffsetOutOfRangeError, Start
 from rustok_iggy_connector.wire.commands import topics
 from tests.conformance.services import (
     GROUP,
     PARK,
+    PARTITIONS,
     PATIENCE,
     TOPIC,
     FailingTenant,
@@ -86,6 +87,82 @@ async def test_after_a_purge_a_group_that_is_reset_begins_at_the_first_event_the
         assert [after.book.numbers(tenant) for tenant in tenants] == [[10, 11]] * 3
 
 
+@pytest.mark.parametrize("start", list(Start))
+async def test_a_log_that_was_purged_and_grew_longer_than_before_is_told_until_the_group_is_reset(
+    place: Place, start: Start
+) -> None:
+    tenants, before, after = [tenant_of(0), tenant_of(1)], Handler(), Handler()
+    async with place.transport() as operator:
+        async with place.service(before, start=Start.EARLIEST):
+            await publish(operator, tenants, range(3))
+            await until(lambda: before.book.distinct == 6)
+            await until_caught_up(operator)
+        await purge(operator, place)
+        await publish(operator, tenants, range(10, 16))
+        for _ in range(2):
+            with pytest.raises(OffsetOutOfRangeError, match="the event there now was stored at .* groups reset begins"):
+                async with place.service(after, start=start):
+                    await asyncio.sleep(PATIENCE)
+        assert after.book.handled == [], "nothing of the new log before somebody decides"
+        await operator.groups.reset(await operator.groups.plan_reset(topic=TOPIC, group=GROUP, to="earliest"))
+        async with place.service(after):
+            await until(lambda: after.book.distinct == 12)
+            await until_caught_up(operator)
+        assert [after.book.numbers(tenant) for tenant in tenants] == [[*range(10, 16)]] * 2
+
+
+async def test_a_group_that_was_reset_to_where_it_was_is_not_told_again(place: Place) -> None:
+    """Its journal notes the same offset as before, of another log."""
+    tenants, handler = [tenant_of(0)], Handler()
+    async with place.transport() as operator:
+        async with place.service(handler):
+            await publish(operator, tenants, range(3))
+            await until(lambda: handler.book.distinct == 3)
+            await until_caught_up(operator)
+        await purge(operator, place)
+        await publish(operator, tenants, range(10, 16))
+        await operator.groups.reset(await operator.groups.plan_reset(topic=TOPIC, group=GROUP, to=3))
+        async with place.service(handler):
+            await until(lambda: handler.book.distinct == 6)
+        assert handler.book.numbers(tenants[0]) == [0, 1, 2, 13, 14, 15]
+
+
+async def test_a_service_that_was_paused_while_a_purged_log_grew_longer_is_ended(place: Place) -> None:
+    tenants = [tenant_of(0), tenant_of(1)]
+    async with place.transport() as operator, place.transport() as service:
+
+        async def purge_behind_its_back() -> None:
+            service.pause(group=GROUP)
+            await purge(operator, place)
+            await publish(operator, tenants, range(10, 18))
+            service.resume(group=GROUP)
+
+        error = await ended(service, purge_behind_its_back, tenants=tenants, count=4)
+        assert isinstance(error, OffsetOutOfRangeError)
+        assert "was polled, but the event there now was stored at" in str(error)
+
+
+async def test_a_service_that_ends_after_a_purge_it_did_not_see_hides_nothing_from_the_next(place: Place) -> None:
+    tenants, before, after = [tenant_of(0)], Handler(), Handler()
+    async with place.transport() as operator:
+        async with place.service(before):
+            await publish(operator, tenants, range(2))
+            await until(lambda: before.book.distinct == 2)
+            await until_caught_up(operator)
+        with pytest.raises(OffsetOutOfRangeError, match="was polled, but the event there now"):
+            async with place.service(before) as service:
+                await publish(operator, tenants, range(2, 4))
+                await until(lambda: before.book.distinct == 4)
+                await until_caught_up(operator)
+                service.pause(group=GROUP)
+                await purge(operator, place)
+                await publish(operator, tenants, range(10, 18))
+        with pytest.raises(OffsetOutOfRangeError, match="offset 1 was committed, as the dead letters say, but"):
+            async with place.service(after):
+                await asyncio.sleep(PATIENCE)
+        assert after.book.handled == []
+
+
 async def test_a_topic_made_anew_under_a_service_ends_it(place: Place) -> None:
     async with place.transport() as operator, place.transport() as service:
         spec = next(each for each in operator.topology.desired.topics if each.name == TOPIC)
@@ -133,6 +210,36 @@ async def test_dead_letters_that_are_purged_end_the_group_before_what_follows_th
             await until_letters(operator, 1)
             await illness.cure(operator)
         assert illness.book.numbers(illness.ill) == [0, 4]
+
+
+async def test_dead_letters_that_are_purged_are_missed_by_a_service_that_has_nothing_to_do(place: Place) -> None:
+    illness = FailingTenant()
+    async with place.transport() as operator, place.transport() as service:
+        service.subscribe(group=GROUP, on_failure=PARK)(illness.handler)
+        running = asyncio.create_task(service.run())
+        await publish(service, illness.tenants, range(4))
+        await until_letters(operator, 3)
+        await until_caught_up(operator)
+        await purge(operator, place, "dlq")
+        await asyncio.wait((running,), timeout=PATIENCE)
+        assert running.done(), "it did not notice"
+        with pytest.raises(OffsetOutOfRangeError, match="it was emptied, and with it 3 open dead letters"):
+            await running
+
+
+async def test_a_purged_journal_without_letters_is_claimed_anew(place: Place) -> None:
+    tenants, handler = some_tenants(4), Handler()
+    async with place.transport() as operator, place.service(handler) as service:
+        await publish(operator, tenants, range(3))
+        await until(lambda: handler.book.distinct == 12)
+        await until_caught_up(operator)
+        await purge(operator, place, "dlq")
+        await until(lambda: service.statistics().consuming.lost_partitions == PARTITIONS)
+        await publish(operator, tenants, range(3, 5))
+        await until(lambda: handler.book.distinct == 20)
+        await until_caught_up(operator)
+        assert list(reasons(service)) == []
+    assert [handler.book.numbers(tenant) for tenant in tenants] == [[*range(5)]] * 4
 
 
 async def test_a_group_made_anew_under_a_service_begins_anew(place: Place) -> None:
