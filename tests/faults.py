@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from enum import Enum
 
 from rustok_iggy_connector.wire.codes import EvictionReason
 from rustok_iggy_connector.wire.connection import RequestFrame, ServerConnection, encode_eviction
@@ -14,15 +15,41 @@ CHUNK_BYTES = 64 * 1024
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+class Cut(Enum):
+    """When a connection is reset around one request on it."""
+
+    BEFORE_REQUEST = "before the server has the request"
+    BEFORE_REPLY = "after the server has answered, before the client has the reply"
+
+
+Judge = Callable[[RequestFrame], Cut | None]
+
+
+class Tap:
+    """Reads along on one connection, which has one request under way at a time, and says when to cut it."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._requests = ServerConnection()
+        self.cut: Cut | None = None
+
+    def read(self, data: bytes) -> None:
+        """Take in what the client sent."""
+        self._requests.receive_data(data)
+        while isinstance(frame := self._requests.next_frame(), RequestFrame):
+            self.cut = self.cut or self._judge(frame)
+
+
 class FaultProxy:
     """Carries bytes between clients and one server. All faults apply to connections that are open and to new ones.
 
     `clients` have not hung up; `from_clients` is all that they sent; `delay`, in seconds, is added to every chunk from
-    the server.
+    the server. `judge`, when there is one, is shown every request, and says which to cut a connection at.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, judge: Judge | None = None) -> None:
         self.target = target
+        self._judge = judge
         self.delay = 0.0
         self.connections = 0
         self.clients = 0
@@ -72,25 +99,37 @@ class FaultProxy:
         self.connections += 1
         self.clients += 1
         self._writers |= {writer, server_writer}
+        tap = None if self._judge is None else Tap(self._judge)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._carry(reader, server_writer, from_server=False))
-                group.create_task(self._carry(server_reader, writer, from_server=True))
+                group.create_task(self._carry(reader, server_writer, tap, from_server=False))
+                group.create_task(self._carry(server_reader, writer, tap, from_server=True))
+        except* ConnectionAbortedError:
+            for end in (writer, server_writer):
+                end.transport.abort()
         finally:
             for end in (writer, server_writer):
                 self._writers.discard(end)
                 end.close()
 
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_server: bool) -> None:
+    async def _carry(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, tap: Tap | None, *, from_server: bool
+    ) -> None:
         try:
-            await self._carry_all(source, sink, from_server=from_server)
+            await self._carry_all(source, sink, tap, from_server=from_server)
         finally:
             self.clients -= not from_server
 
-    async def _carry_all(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_server: bool) -> None:
-        with contextlib.suppress(OSError):
+    async def _carry_all(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, tap: Tap | None, *, from_server: bool
+    ) -> None:
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             while data := await source.read(CHUNK_BYTES):
                 await self._flow.wait()
+                if tap is not None and not from_server:
+                    tap.read(data)
+                if tap is not None and tap.cut is (Cut.BEFORE_REPLY if from_server else Cut.BEFORE_REQUEST):
+                    raise ConnectionAbortedError
                 if from_server:
                     await asyncio.sleep(self.delay)
                     if self._corrupt is not None:
@@ -103,9 +142,9 @@ class FaultProxy:
 
 
 @asynccontextmanager
-async def fault_proxy(target: str) -> AsyncIterator[FaultProxy]:
+async def fault_proxy(target: str, *, judge: Judge | None = None) -> AsyncIterator[FaultProxy]:
     """A proxy on a free port in front of `target` (host:port)."""
-    proxy = FaultProxy(target)
+    proxy = FaultProxy(target, judge=judge)
     async with listening(proxy.serve) as address:
         proxy.address = address
         yield proxy

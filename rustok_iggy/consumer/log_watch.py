@@ -69,7 +69,7 @@ class LogWatch:
         return None
 
     async def polled(self, messages: PolledMessages) -> None:
-        """Note what a poll brought. look() first, when a heartbeat has passed in which messages came, or they do now."""
+        """Note what a poll brought. When messages came, now or since the last look, look() once a heartbeat."""
         if (messages or self._newest is not self._known) and self._clock() - self._looked_at >= self._interval:
             await self.look()
         if messages:

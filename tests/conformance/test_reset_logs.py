@@ -100,7 +100,7 @@ async def test_a_log_that_was_purged_and_grew_longer_than_before_is_told_until_t
         await purge(operator, place)
         await publish(operator, tenants, range(10, 16))
         for _ in range(2):
-            with pytest.raises(OffsetOutOfRangeError, match="the event there now was stored at .* groups reset begins"):
+            with pytest.raises(OffsetOutOfRangeError, match="the event there now was stored at"):
                 async with place.service(after, start=start):
                     await asyncio.sleep(PATIENCE)
         assert after.book.handled == [], "nothing of the new log before somebody decides"

@@ -13,7 +13,6 @@ from rustok_iggy.dead_letters.records import AnyRecord, Claim, Epoch, Letter, Re
 from rustok_iggy.dead_letters.snapshot import ClaimInForce, FoldedLetter
 from rustok_iggy_connector import ConnectorError
 
-
 NEVER = 2**63
 """After every event: a list stores nothing at any time."""
 
