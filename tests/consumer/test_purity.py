@@ -4,8 +4,8 @@ from tests.architecture.test_layers import assert_none
 from tests.architecture.test_purity import acting_or_waiting
 
 DECIDING = (
-    *("assignment", "breaker", "confirmations", "deduplication", "failure", "lanes", "letter_records", "pacing"),
-    *("parking", "partition_health", "slots", "watermark"),
+    *("assignment", "breaker", "confirmations", "deduplication", "failure", "lanes", "letter_records"),
+    *("log_identity", "pacing", "parking", "partition_health", "slots", "watermark"),
 )
 
 

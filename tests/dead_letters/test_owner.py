@@ -21,9 +21,10 @@ from rustok_iggy.dead_letters.records import (
     Release,
     letter_id,
 )
-from rustok_iggy.dead_letters.stored_start import JournalPlace, read_start
-from rustok_iggy.errors import DeadLetterError
-from rustok_iggy_connector import MAX_PAYLOAD_BYTES, NotFoundError, OutgoingMessage, PublishBatch
+from rustok_iggy.dead_letters.stored_start import JournalPlace, Kept, consumer_name, read_start
+from rustok_iggy.errors import DeadLetterError, OffsetOutOfRangeError
+from rustok_iggy_connector import MAX_PAYLOAD_BYTES, ConnectionLostError, NotFoundError, OutgoingMessage, PublishBatch
+from rustok_iggy_connector.wire.commands.topics import PurgeTopic
 from tests.dead_letters.journal_records import (
     ELSEWHERE,
     SOURCE,
@@ -67,6 +68,60 @@ async def test_the_first_owner_does_not_wait(place: Place) -> None:
     assert owner.claim_generation == 4
     assert owner.predecessor is None
     assert [type(record) for _, record in await place.log()] == [Claim]
+
+
+async def test_what_is_wrong_with_the_source_is_raised_before_anything_is_written(place: Place) -> None:
+    """A claim would note the offset again, as of now: the next owner would see nothing wrong."""
+    await place.owner().gain(epoch=epoch(1), committed=9)
+    before, owner = await place.log(), place.owner()
+    known: list[int] = []
+
+    async def check() -> None:
+        known.append(owner.journal.low_mark)
+        raise OffsetOutOfRangeError("another log", topic="domain", partition_id=3, expected=10, found=None)
+
+    with pytest.raises(OffsetOutOfRangeError, match="another log"):
+        await owner.gain(epoch=epoch(2, "B"), committed=-1, check=check)
+    await owner.release()
+    assert known == [9]
+    assert await place.log() == before
+
+
+async def test_nothing_is_claimed_anew_when_the_source_is_another(place: Place) -> None:
+    owner = place.owner()
+    await owner.gain(epoch=epoch(1), committed=9)
+    before = await place.log()
+
+    async def check() -> None:
+        raise OffsetOutOfRangeError("another log", topic="domain", partition_id=3, expected=10, found=None)
+
+    with pytest.raises(OffsetOutOfRangeError, match="another log"):
+        await owner.renew(epoch=epoch(2), committed=9, check=check)
+    assert await place.log() == before
+
+
+async def test_a_check_is_repeated_while_the_server_is_away(place: Place) -> None:
+    answers: list[Exception] = [ConnectionLostError("cut"), ConnectionLostError("cut")]
+
+    async def check() -> None:
+        if answers:
+            raise answers.pop()
+
+    owner = place.owner()
+    assert await owner.gain(epoch=epoch(1), committed=4, check=check) == 4
+    assert owner.trouble is None
+
+
+async def test_a_fold_from_a_checkpoint_knows_the_low_mark_as_of_the_checkpoint(place: Place) -> None:
+    owner = place.owner()
+    await owner.gain(epoch=epoch(1), committed=4)
+    await owner.release()
+    (position,) = [at for at, record in await place.log() if isinstance(record, Checkpoint)]
+    found = await place.access.reader.read_at(PARTITION, position=position)
+    following = place.owner()
+    await following.gain(epoch=epoch(2), committed=4)
+    assert found is not None
+    assert following.low_mark_at == found.stored_at
 
 
 async def test_delivery_begins_after_the_committed_offset_or_the_low_mark(place: Place) -> None:
@@ -273,6 +328,56 @@ async def test_requests_are_caught_up_with(place: Place) -> None:
     assert await owner.catch_up()
     assert [open_.request.id for open_ in owner.journal.requests] == [request().id]
     assert not await owner.catch_up()
+
+
+async def purge(place: Place) -> None:
+    """Empty the dlq topic, which this library has no call for."""
+    await place.connector.admin._session.run(  # type: ignore[attr-defined]  # of SessionAdmin
+        lambda client: client.request(PurgeTopic(stream=STREAM, topic=DLQ), subject=DLQ)
+    )
+
+
+async def test_a_log_that_was_emptied_is_missed_at_the_next_look(place: Place) -> None:
+    owner = place.owner()
+    await owner.gain(epoch=epoch(1), committed=4)
+    await owner.write(letter_draft(5), letter_draft(6, 1))
+    await purge(place)
+    with pytest.raises(OffsetOutOfRangeError, match="it was emptied, and with it 2 open dead letters"):
+        await owner.catch_up()
+    assert owner.is_lost, "nothing of what it knows may be written any more"
+    await owner.release()
+    assert [type(record) for _, record in await place.log()] == [Release]
+
+
+async def test_a_log_that_was_emptied_and_is_as_long_again_is_missed(place: Place) -> None:
+    owner = place.owner()
+    await owner.gain(epoch=epoch(1), committed=4)
+    await owner.write(letter_draft(5))
+    await purge(place)
+    await append(place, *[claim(epoch(1), source=ELSEWHERE)] * 5)
+    with pytest.raises(OffsetOutOfRangeError, match="it was emptied, and with it 1 open dead letters"):
+        await owner.catch_up()
+
+
+async def test_a_log_that_was_emptied_of_nothing_that_was_open_is_claimed_anew(place: Place) -> None:
+    owner = place.owner()
+    await owner.gain(epoch=epoch(1), committed=4)
+    await purge(place)
+    with pytest.raises(OvertakenError, match="was emptied: claim it again"):
+        await owner.catch_up()
+    assert await place.owner().gain(epoch=epoch(1), committed=4) == 4
+
+
+async def test_a_pin_that_somebody_deleted_is_stored_again(place: Place) -> None:
+    owner, pin = place.owner(), consumer_name(SOURCE, Kept.PIN)
+    await owner.gain(epoch=epoch(1), committed=4)
+    await owner.write(letter_draft(5))
+    where = {"stream": STREAM, "topic": DLQ, "partition_id": PARTITION, "consumer": pin}
+    await place.connector.admin.delete_reader_offset(**where)  # type: ignore[arg-type]  # as reader_offset
+    await owner.catch_up()
+    await owner.keep_start()
+    assert await place.connector.admin.reader_offset(**where) is not None  # type: ignore[arg-type]
+    assert owner.journal.open_count == 1
 
 
 async def test_a_crash_between_letter_and_commit_leaves_the_letter(place: Place) -> None:
