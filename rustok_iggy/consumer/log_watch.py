@@ -59,7 +59,9 @@ class LogWatch:
         self._known, self._looked_at = newest, self._clock()
 
     async def last_look(self) -> OffsetOutOfRangeError | None:
-        """Return what look() raises, and never a connector error: nobody can be asked again."""
+        """Return what look() raises, and never a connector error; a server that is away is not waited for."""
+        if not self._member.may_begin():
+            return None
         try:
             await self.look()
         except OffsetOutOfRangeError as error:

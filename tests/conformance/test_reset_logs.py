@@ -1,7 +1,7 @@
 """A topic that is purged, or deleted and made again, under a service that runs: it ends, says so, and begins anew."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import pytest
@@ -87,9 +87,21 @@ async def test_after_a_purge_a_group_that_is_reset_begins_at_the_first_event_the
         assert [after.book.numbers(tenant) for tenant in tenants] == [[10, 11]] * 3
 
 
-@pytest.mark.parametrize("start", list(Start))
-async def test_a_log_that_was_purged_and_grew_longer_than_before_is_told_until_the_group_is_reset(
-    place: Place, start: Start
+async def make_anew(operator: IggyTransport, place: Place) -> None:
+    """Delete a topic, and create it again."""
+    admin, spec = (
+        operator._connector.admin,
+        next(each for each in operator.topology.desired.topics if each.name == TOPIC),
+    )
+    await admin.delete_topic(stream=place.stream, topic=TOPIC)
+    await admin.create_topic(stream=place.stream, spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("begin_again", "start"), [(purge, Start.EARLIEST), (purge, Start.LATEST), (make_anew, Start.EARLIEST)]
+)
+async def test_a_log_that_was_begun_again_and_grew_longer_than_before_is_told_until_the_group_is_reset(
+    place: Place, begin_again: Callable[[IggyTransport, Place], Awaitable[None]], start: Start
 ) -> None:
     tenants, before, after = [tenant_of(0), tenant_of(1)], Handler(), Handler()
     async with place.transport() as operator:
@@ -97,7 +109,7 @@ async def test_a_log_that_was_purged_and_grew_longer_than_before_is_told_until_t
             await publish(operator, tenants, range(3))
             await until(lambda: before.book.distinct == 6)
             await until_caught_up(operator)
-        await purge(operator, place)
+        await begin_again(operator, place)
         await publish(operator, tenants, range(10, 16))
         for _ in range(2):
             with pytest.raises(OffsetOutOfRangeError, match="the event there now was stored at"):
@@ -157,7 +169,7 @@ async def test_a_service_that_ends_after_a_purge_it_did_not_see_hides_nothing_fr
                 service.pause(group=GROUP)
                 await purge(operator, place)
                 await publish(operator, tenants, range(10, 18))
-        with pytest.raises(OffsetOutOfRangeError, match="offset 1 was committed, as the dead letters say, but"):
+        with pytest.raises(OffsetOutOfRangeError, match=r"offset [13] was committed, as the dead letters say, but"):
             async with place.service(after):
                 await asyncio.sleep(PATIENCE)
         assert after.book.handled == []
@@ -165,14 +177,7 @@ async def test_a_service_that_ends_after_a_purge_it_did_not_see_hides_nothing_fr
 
 async def test_a_topic_made_anew_under_a_service_ends_it(place: Place) -> None:
     async with place.transport() as operator, place.transport() as service:
-        spec = next(each for each in operator.topology.desired.topics if each.name == TOPIC)
-        admin = operator._connector.admin
-
-        async def make_anew() -> None:
-            await admin.delete_topic(stream=place.stream, topic=TOPIC)
-            await admin.create_topic(stream=place.stream, spec=spec)
-
-        error = await ended(service, make_anew, tenants=some_tenants(3), count=3)
+        error = await ended(service, lambda: make_anew(operator, place), tenants=some_tenants(3), count=3)
         assert isinstance(error, NotFoundError | OffsetOutOfRangeError)
 
 
@@ -198,33 +203,17 @@ async def test_dead_letters_that_are_purged_end_the_group_before_what_follows_th
         await publish(service, illness.tenants, range(4))
         await until_letters(operator, 3)
         await until_caught_up(operator)
-        await purge(operator, place, "dlq")
         illness.healed = True
-        await publish(service, illness.tenants, range(4, 5))
+        await purge(operator, place, "dlq")
         await asyncio.wait((running,), timeout=PATIENCE)
-        assert running.done(), "it did not notice"
+        assert running.done(), "it did not notice, with nothing to do"
         with pytest.raises(OffsetOutOfRangeError, match="it was emptied, and with it 3 open dead letters"):
             await running
+        await publish(operator, illness.tenants, range(4, 5))
         assert illness.book.numbers(illness.ill) == [0]
         async with place.service(illness.handler):
-            await until_letters(operator, 1)
-            await illness.cure(operator)
-        assert illness.book.numbers(illness.ill) == [0, 4]
-
-
-async def test_dead_letters_that_are_purged_are_missed_by_a_service_that_has_nothing_to_do(place: Place) -> None:
-    illness = FailingTenant()
-    async with place.transport() as operator, place.transport() as service:
-        service.subscribe(group=GROUP, on_failure=PARK)(illness.handler)
-        running = asyncio.create_task(service.run())
-        await publish(service, illness.tenants, range(4))
-        await until_letters(operator, 3)
-        await until_caught_up(operator)
-        await purge(operator, place, "dlq")
-        await asyncio.wait((running,), timeout=PATIENCE)
-        assert running.done(), "it did not notice"
-        with pytest.raises(OffsetOutOfRangeError, match="it was emptied, and with it 3 open dead letters"):
-            await running
+            await until(lambda: illness.book.numbers(illness.ill) == [0, 4])
+            await until_caught_up(operator)
 
 
 async def test_a_purged_journal_without_letters_is_claimed_anew(place: Place) -> None:
@@ -234,7 +223,7 @@ async def test_a_purged_journal_without_letters_is_claimed_anew(place: Place) ->
         await until(lambda: handler.book.distinct == 12)
         await until_caught_up(operator)
         await purge(operator, place, "dlq")
-        await until(lambda: service.statistics().consuming.lost_partitions == PARTITIONS)
+        await until(lambda: service.statistics().consuming.lost_partitions >= PARTITIONS)
         await publish(operator, tenants, range(3, 5))
         await until(lambda: handler.book.distinct == 20)
         await until_caught_up(operator)
