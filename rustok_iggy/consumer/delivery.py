@@ -190,19 +190,20 @@ def runner(handler: Handler, threads: Executor) -> Run:
 
     What a handler in a thread returns is awaited in the loop if it can be: a lambda or a decorator may stand before an
     `async def`, of which nothing has run yet. A thread cannot be stopped: a cancelled call ends when its handler
-    returns.
+    returns. One that still waits for a thread never begins: its partition may be another's by then.
     """
     if is_async(handler):
         return handler
 
     async def run(envelope: EventEnvelope, context: DeliveryContext) -> None:
-        loop = asyncio.get_running_loop()
         variables = contextvars.copy_context()
-        running = loop.run_in_executor(threads, variables.run, _in_thread, handler, envelope, context)
+        call = threads.submit(variables.run, _in_thread, handler, envelope, context)
+        running = asyncio.wrap_future(call)
         try:
             returned = await asyncio.shield(running)
         except asyncio.CancelledError:
-            await _ended(running)
+            if not call.cancel():
+                await _ended(running)
             raise
         if inspect.isawaitable(returned):
             await returned

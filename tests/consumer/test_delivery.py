@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rustok_iggy import (
     DecodeError,
@@ -24,6 +25,7 @@ from rustok_iggy import (
 from rustok_iggy.consumer.delivery import EnvelopeReader, at_position, runner
 from rustok_iggy.message import message_headers
 from rustok_iggy_connector import ReceivedMessage
+from tests.waiting import until
 
 catalog, older = EventCatalog("tests"), EventCatalog("older")
 TENANT = uuid4()
@@ -120,6 +122,32 @@ async def test_a_cancelled_call_ends_when_its_thread_does() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert ended.is_set()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call_that_waits_for_a_thread_never_begins() -> None:
+    """The partition was lost: its new owner runs the event, and this process must not begin it, however late."""
+    begun: list[int] = []
+    may_end = threading.Event()
+
+    def handler(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        begun.append(context.offset)
+        may_end.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        run = runner(handler, threads)
+        first = asyncio.create_task(run(ENVELOPE, CONTEXT))
+        try:
+            await until(lambda: begun == [0])
+            waiting = asyncio.create_task(run(ENVELOPE, replace(CONTEXT, offset=1)))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await until(waiting.done)
+            assert waiting.cancelled()
+        finally:
+            may_end.set()
+            await first
+    assert begun == [0]
 
 
 @pytest.mark.anyio
