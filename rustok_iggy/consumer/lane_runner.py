@@ -241,6 +241,7 @@ class LaneRunner:
         services = self._services
         services.handler_seconds.add(now - delivery.started_at)
         if self._given_up:
+            services.breaker.given_up()
             self.lanes.put_back(lane)
         elif failure is not None and not delivery.acked:
             self._failed(lane, delivery, failure, now)
@@ -282,9 +283,9 @@ class LaneRunner:
         error = failure.error if isinstance(failure, Unread) else failure
         if unread and self._is_passed_over(lane, delivery, error):
             return
-        if unread or isinstance(error, (RetryLater, Reject)):
+        if unread or isinstance(error, (RetryLater, Reject)) or not is_watched(delivery.route.policy):
             services.breaker.given_up()  # says nothing about what the handlers depend on
-        elif is_watched(delivery.route.policy):
+        else:
             services.breaker.failed(lane.key, now)
             self.look_again()
         if not isinstance(error, RetryLater):

@@ -7,8 +7,20 @@ from typing import Any
 
 import pytest
 
-from rustok_iggy import Block, ConfigError, ConsumerError, HealthStatus, Reject, Retry, RetryLater, Stop
+from rustok_iggy import (
+    Block,
+    ConfigError,
+    ConsumerError,
+    HealthStatus,
+    MemoryTransport,
+    Reject,
+    Retry,
+    RetryLater,
+    Stop,
+)
+from rustok_iggy.consumer.breaker import FAILURES_IN_A_ROW
 from rustok_iggy.consumer.lane_runner import LaneRunner
+from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy_connector import InMemoryConnector, MemoryServer, OutgoingMessage, PublishBatch
 from tests.consumer.hosts import TENANT, Recorder, counted, tenants, transport
 from tests.consumer.scripted import SERIALIZER
@@ -115,6 +127,56 @@ async def test_retry_later_runs_the_same_delivery_again() -> None:
         async with host.consuming():
             await until(lambda: bool(handler.seen))
     assert handler.seen[0][1].attempt == 4
+
+
+async def open_breaker(host: MemoryTransport) -> GroupMember:
+    """Everything has failed, and the first probe is due; return the only member."""
+    await until(lambda: host._consuming.consumption)
+    consumption = host._consuming.consumption
+    assert consumption is not None
+    (member,) = consumption.members
+    for number in range(FAILURES_IN_A_ROW):
+        member._services.breaker.failed(number, 0.0)
+    assert member._services.breaker.is_open
+    return member
+
+
+async def test_a_probe_that_fails_under_stop_is_followed_by_another() -> None:
+    """The breaker does not count it, and must not take it for one that still runs: all lanes would wait for ever."""
+
+    def fail_once(envelope: Any) -> None:
+        if handler.entered == 1:
+            raise LookupError
+
+    handler = Recorder(fail_once)
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", on_failure=Stop(retry=AT_ONCE))(handler)
+        async with host.consuming():
+            await open_breaker(host)
+            await host.publish(counted(1))
+            await until(lambda: bool(handler.seen))
+
+
+async def test_a_probe_that_fails_as_its_partition_is_lost_is_followed_by_another() -> None:
+    entered = 0
+
+    async def handler(envelope: Any, context: Any) -> None:
+        nonlocal entered
+        entered += 1
+        if entered == 1:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise LookupError from None  # as libraries do that turn a cancellation into an error of theirs
+
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g")(handler)
+        async with host.consuming():
+            member = await open_breaker(host)
+            await host.publish(counted(1))
+            await until(lambda: entered == 1)
+            member.overtaken(0)
+            await until(lambda: host.statistics().consuming.handled == 1)
 
 
 async def test_a_rejected_event_stops_under_stop() -> None:
