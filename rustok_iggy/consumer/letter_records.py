@@ -6,6 +6,7 @@ from rustok_iggy.consumer.delivery import Delivery
 from rustok_iggy.consumer.parking import PendingLetter
 from rustok_iggy.dead_letters.failures import describe_failure
 from rustok_iggy.dead_letters.records import MAX_NAME_CHARACTERS, Cause, Epoch, Failure, Letter, Source
+from rustok_iggy.errors import SerializationError
 
 
 def failure_of(delivery: Delivery, error: Exception) -> Failure:
@@ -30,7 +31,7 @@ def letter_record(letter: PendingLetter, epoch: Epoch, source: Source) -> Letter
         stored_at=delivery.message.timestamp,
         event_id=None if unreadable else opened.id,
         tenant_id=delivery.tenant_id,
-        event_type=None if unreadable else opened.event_type,
+        event_type=None if unreadable else _type_name(opened.event_type),
         schema_version=None if unreadable else opened.schema_version,
         handler=delivery.route.name[-MAX_NAME_CHARACTERS:],
         cause=letter.cause,
@@ -43,9 +44,18 @@ def letter_record(letter: PendingLetter, epoch: Epoch, source: Source) -> Letter
     )
 
 
+def _type_name(event_type: str) -> str | None:
+    """What fits into a record: no catalogue knows an empty or longer one, but others publish too."""
+    return event_type[:MAX_NAME_CHARACTERS] or None
+
+
 def _trace_id(letter: PendingLetter) -> str | None:
     """The trace of an event that its handler has seen; reading it means decoding the event once more."""
     if letter.cause not in (Cause.FAILED, Cause.REJECTED):
         return None
-    trace_id = letter.delivery.opened.decode().trace_id
+    opened = letter.delivery.opened
+    try:
+        trace_id = opened.decode().trace_id
+    except SerializationError:  # of an unknown type, with unknown="deliver_raw"
+        trace_id = opened.decode_raw().trace_id
     return trace_id[:MAX_NAME_CHARACTERS] or None if trace_id else None

@@ -1,6 +1,8 @@
 """Events that this version of a service cannot read, or not any more: kept whole, and handled by one that can."""
 
+import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from msgspec import Struct, defstruct
@@ -14,13 +16,15 @@ from rustok_iggy import (
     LetterSelection,
     MemoryTransport,
     ParkTenant,
+    Reject,
     RequestProgress,
     RequestState,
     Retry,
 )
 from rustok_iggy.dead_letters.records import Cause
-from rustok_iggy_connector import InMemoryConnector, MemoryServer
-from tests.consumer.hosts import QUICK, TENANT, Recorder
+from rustok_iggy_connector import InMemoryConnector, MemoryServer, OutgoingMessage, PublishBatch
+from tests.consumer.hosts import QUICK, TENANT, Recorder, counted, transport
+from tests.consumer.scripted import SERIALIZER
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -141,3 +145,33 @@ async def test_a_request_for_letters_that_are_settled_meanwhile_ends_with_nothin
         nothing = await manager.redrive(LetterSelection(tenants=(TENANT,)), group="g", by="ada")
         assert (nothing.letters, nothing.positions) == (0, {})
         assert (await manager.wait(nothing, timeout=10)).state is RequestState.DONE
+
+
+@pytest.mark.parametrize("error", [LookupError("no"), Reject("no")])
+async def test_a_raw_event_whose_handler_fails_becomes_a_letter_like_any_other(error: Exception) -> None:
+    server = MemoryServer()
+    await published(server, 0, 1)
+
+    def fail(envelope: EventEnvelope) -> None:
+        raise error
+
+    async with service(server, version=None) as host:
+        host.subscribe(group="g", on_failure=AT_ONCE, unknown="deliver_raw")(Recorder(fail))
+        async with host.consuming():
+            await until(lambda: host.statistics().consuming.letters == 2)
+
+
+@pytest.mark.parametrize("event_type", ["", "x" * 300])
+async def test_an_event_whose_type_no_record_can_hold_becomes_a_letter_all_the_same(event_type: str) -> None:
+    """Somebody else published it; refused as a letter it would hold its partition for ever."""
+    async with transport(MemoryServer()) as host:
+        payload = json.dumps({**json.loads(SERIALIZER.encode(counted(0))), "event_type": event_type}).encode()
+        message = OutgoingMessage(id=uuid4(), payload=payload, headers={})
+        stream = host.config.topology.stream_name
+        batch = PublishBatch(stream=stream, topic="domain", partition_id=0, messages=[message])
+        await host._connector.publish_batch(batch)
+        host.subscribe(group="g", on_failure=AT_ONCE)(Recorder())
+        async with host.consuming():
+            await until(lambda: host.statistics().consuming.letters == 1)
+        (letter,) = (await host.dead_letters.list(group="g")).letters
+    assert letter.event_type == (event_type[:255] or None)
