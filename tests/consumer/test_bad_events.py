@@ -161,6 +161,25 @@ async def test_a_raw_event_whose_handler_fails_becomes_a_letter_like_any_other(e
             await until(lambda: host.statistics().consuming.letters == 2)
 
 
+async def test_an_event_whose_upcaster_fails_becomes_a_letter_whatever_it_raises() -> None:
+    class Unforeseen(Exception):  # noqa: N818 - no error of ours
+        pass
+
+    def fail(event: Any) -> Any:
+        raise Unforeseen
+
+    server = MemoryServer()
+    await published(server, 0, 1)
+    async with service(server, version=None) as host:
+        host.catalog.event("thing.changed", version=2)(changed())
+        host.catalog.upcaster("thing.changed", version=1, schema=changed(), to_version=2)(fail)
+        host.subscribe(group="g", on_failure=AT_ONCE)(Recorder())
+        async with host.consuming():
+            await until(lambda: host.statistics().consuming.letters == 2)
+        (letter, _) = (await host.dead_letters.list(group="g")).letters
+    assert letter.cause is Cause.UNDECODABLE
+
+
 @pytest.mark.parametrize("event_type", ["", "x" * 300])
 async def test_an_event_whose_type_no_record_can_hold_becomes_a_letter_all_the_same(event_type: str) -> None:
     """Somebody else published it; refused as a letter it would hold its partition for ever."""
