@@ -329,6 +329,8 @@ class Producer:
         )
 
     def _confirmed(self, lane: Lane, batch: Batch, first_offset: int) -> None:
+        if lane.in_flight is not batch:
+            return  # too late: its callers were told that the transport has closed
         lane.in_flight = None
         self._counted.batches += 1
         self._outage.over()
@@ -339,6 +341,8 @@ class Producer:
         return PublishFailure(PublishStatus.UNSENT, error)
 
     def _failed(self, lane: Lane, batch: Batch, failure: PublishFailure) -> None:
+        if lane.in_flight is not batch:
+            return
         lane.in_flight = None
         log.error(
             "publish_failed",

@@ -488,6 +488,22 @@ async def test_closing_waits_for_a_publish_alone() -> None:
         await closing
 
 
+@pytest.mark.parametrize("outcome", [None, ZeroDivisionError("bug")])
+async def test_a_publish_alone_that_is_answered_after_closing_is_settled_once(outcome: Exception | None) -> None:
+    connector = ScriptedConnector()
+    async with idle(connector) as producer:
+        connector.gate.clear()
+        task = publishing(producer)
+        await until(lambda: len(connector.batches) == 1)
+        await producer.aclose(timeout=0.01)
+        connector.outcomes.append(outcome)  # the server answers all the same, before its connection ends
+        connector.gate.set()
+        await until(task.done)
+        assert isinstance(task.exception(), RequestTimeoutError)
+        counted = producer.statistics
+        assert (counted.confirmed, counted.unknown, counted.queued) == (1, 1, 0)
+
+
 async def test_a_bug_below_a_publish_alone_fails_it_and_no_other() -> None:
     connector = ScriptedConnector()
     async with idle(connector, ZeroDivisionError("bug")) as producer:
