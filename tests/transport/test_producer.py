@@ -198,6 +198,29 @@ async def test_what_waited_too_long_behind_others_is_not_sent() -> None:
     assert len(connector.batches) == 1
 
 
+@pytest.mark.xfail(
+    strict=True, reason="a batch has the deadline of its oldest event, and a young one that joined it fails with it"
+)
+async def test_an_event_has_its_whole_time_also_in_a_batch_with_an_older_one() -> None:
+    connector = ScriptedConnector(None, *[ServerUnreachableError("down")] * 100_000)
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        first = publishing(producer)
+        await until(lambda: len(connector.batches) == 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(producer, "_timeout", 0.05)
+            old = publishing(producer, tenant=BOB)
+            await asyncio.sleep(0)
+        young = publishing(producer, tenant=UUID(int=3))
+        await asyncio.sleep(0)
+        connector.gate.set()
+        await first
+        with pytest.raises(ServerUnreachableError):
+            await old
+        connector.outcomes.clear()  # the server is back, long before the young one's time is over
+        assert await young == 1
+
+
 async def test_cancelling_a_caller_does_not_take_back_what_was_sent() -> None:
     connector = ScriptedConnector()
     connector.gate.clear()
