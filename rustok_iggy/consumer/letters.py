@@ -164,8 +164,10 @@ class LetterWriter:
         try:
             await self._journal.write(*map(self._draft, batch))
         except DeadLetterError as error:
-            written = await self._write_each(batch) if len(batch) > 1 else []
-            if not written:
+            written = []
+            if len(batch) > 1:
+                written = await self._write_each(batch)
+            else:
                 self._refuse(batch[0], error)
         self.parking.written()
         self._kept(written)

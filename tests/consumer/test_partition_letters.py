@@ -110,6 +110,16 @@ async def test_the_log_tells_of_the_letter_that_parks_and_not_of_those_behind_it
     assert (told["cause"], told["error"], told["parks_tenant"]) == ("failed", "LookupError", True)
 
 
+async def test_each_letter_that_cannot_be_written_is_told_of_once() -> None:
+    topic = ListedTopic(refusing=[DeadLetterError("too big")] * 3)  # the batch, then each of the two
+    async with consuming(failing(0, 1), messages=0, topic=topic) as (subject, _, subscriber):
+        subscriber.logs[0] = [*stored(0, tenant=UUID(int=1)), *stored(1, tenant=UUID(int=2))]
+        await until(lambda: not topic.refusing)
+        await until(lambda: not subject.letters.parking.is_writing)
+        assert [each.delivery.offset for each in subject.letters.parking.refused] == [0, 1]
+        assert len([each for each in subject.unhealthy() if "too big" in each]) == 2
+
+
 async def test_the_last_letters_are_confirmed_when_it_ends() -> None:
     async with consuming(failing(1)) as (subject, topic, subscriber):
         subscriber.owned = (0,)
