@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from rustok_iggy.consumer.assignment import Handover, changes, handover, may_begin
@@ -268,6 +269,7 @@ class GroupMember:
                 topic=self._services.topic,
                 partition_id=partition_id,
                 start=self._start,
+                has_begun=partial(self._journals.opener.has_begun, self.group, self.topic, partition_id),
             )
         except OffsetOutOfRangeError as error:
             self._services.statistics.gaps += 1
@@ -346,9 +348,7 @@ class GroupMember:
 
     def _failed(self, partition_id: int, error: BaseException) -> None:
         self._services.statistics.failed += 1
-        log.error(
-            "subscription_failed", group=self._services.group, partition_id=partition_id, error=type(error).__name__
-        )
+        log.error("subscription_failed", group=self.group, partition_id=partition_id, error=type(error).__name__)
         if self._failure is None and isinstance(error, Exception):
             self._failure = error
         self._asking.set()

@@ -100,6 +100,10 @@ class JournalOpener(Protocol):
         """Reach the dead-letter topic. Raises connector errors."""
         ...
 
+    async def has_begun(self, group: str, topic: str, partition_id: int) -> bool:
+        """Whether any member of the group ever took the partition over. Raises connector errors."""
+        ...
+
     def open(self, source: Source, handled_types: str) -> SourceJournal:
         """Return the journal of a source, for an owner that handles event types of this digest."""
         ...

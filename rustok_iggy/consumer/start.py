@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,10 +33,12 @@ async def starting_point(
     topic: str,
     partition_id: int,
     start: Start | datetime,
+    has_begun: Callable[[], Awaitable[bool]],
 ) -> StartingPoint:
     """Return the offset after the committed one, or where a group without an offset begins.
 
     `latest` and a time are stored at once: otherwise a group that handled nothing yet would begin later each time.
+    In an empty partition nothing can be stored; `has_begun` says whether the group was there before.
     Raises OffsetOutOfRangeError when the log is shorter than what is committed, and connector errors.
     """
     found = await subscriber.committed(partition_id)
@@ -44,7 +47,7 @@ async def starting_point(
             position = Position(topic, partition_id, found.committed)
             raise log_reset(position, f"is committed, but the log ends at {found.current}", found=found.current)
         return StartingPoint(next_offset=found.committed + 1, stored=found.committed)
-    if start is Start.EARLIEST:
+    if start is Start.EARLIEST or (start is Start.LATEST and await has_begun()):
         return StartingPoint(next_offset=0, stored=None)
     first = None
     if isinstance(start, datetime):

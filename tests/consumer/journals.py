@@ -36,6 +36,9 @@ class ListedTopic:
     async def ready(self) -> None:
         return
 
+    async def has_begun(self, group: str, topic: str, partition_id: int) -> bool:
+        return any(isinstance(record, Claim) for record, _ in self.log)
+
     def open(self, source: Source, handled_types: str) -> "ListedJournal":
         journal = ListedJournal(self, source, handled_types)
         self.opened.append(journal)

@@ -386,6 +386,23 @@ async def test_latest_leaves_out_what_was_there_and_misses_nothing_later() -> No
     assert (first.numbers, second.numbers) == ([], [2, 3])
 
 
+async def test_latest_misses_nothing_either_that_comes_to_an_empty_partition() -> None:
+    """There the offset at which the group began cannot be stored, and nothing may have been committed when it ends."""
+    server, first, second = MemoryServer(), Recorder(), Recorder()
+    first.gate.clear()
+    async with transport(server, drain_timeout=0.05) as host:
+        host.subscribe(group="g", start="latest")(first)
+        async with host.consuming():
+            await until(lambda: host._consumption is not None and host._consumption.members[0].partitions == (0,))
+            await host.publish_batch([counted(1), counted(2)])
+            await until(lambda: first.entered == 1)
+    async with transport(server) as host:
+        host.subscribe(group="g", start="latest")(second)
+        async with host.consuming():
+            await until(lambda: len(second.seen) == 2)
+    assert (first.numbers, second.numbers) == ([], [1, 2])
+
+
 async def test_a_group_may_start_at_a_time() -> None:
     server, handler = MemoryServer(), Recorder()
     async with transport(server) as host:

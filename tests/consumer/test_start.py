@@ -28,9 +28,16 @@ class Admin:
         return Topic(self.subscriber)
 
 
-async def start_at(subscriber: ScriptedSubscriber, start: Start | datetime) -> StartingPoint:
+async def start_at(
+    subscriber: ScriptedSubscriber, start: Start | datetime, *, has_begun: bool = False
+) -> StartingPoint:
+    async def begun() -> bool:
+        return has_begun
+
     admin: Any = Admin(subscriber)
-    return await starting_point(subscriber, admin, stream="s", topic="domain", partition_id=0, start=start)
+    return await starting_point(
+        subscriber, admin, stream="s", topic="domain", partition_id=0, start=start, has_begun=begun
+    )
 
 
 def log_of(*offsets: int, committed: int | None = None) -> ScriptedSubscriber:
@@ -60,6 +67,12 @@ async def test_latest_is_stored_at_once() -> None:
 
 async def test_latest_of_an_empty_partition_is_its_beginning() -> None:
     assert await start_at(log_of(), Start.LATEST) == StartingPoint(next_offset=0, stored=None)
+
+
+async def test_latest_stays_where_it_began_when_that_could_not_be_stored() -> None:
+    subscriber = log_of(*range(10))
+    assert await start_at(subscriber, Start.LATEST, has_begun=True) == StartingPoint(next_offset=0, stored=None)
+    assert subscriber.commits == []
 
 
 async def test_a_time_begins_at_the_first_event_stored_since() -> None:
