@@ -19,6 +19,7 @@ from rustok_iggy import (
     DeliveryContext,
     EventEnvelope,
     MemoryTransport,
+    OffsetOutOfRangeError,
     Retry,
     Stop,
 )
@@ -401,6 +402,32 @@ async def test_latest_misses_nothing_either_that_comes_to_an_empty_partition() -
         async with host.consuming():
             await until(lambda: len(second.seen) == 2)
     assert (first.numbers, second.numbers) == ([], [1, 2])
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=TimeoutError,
+    reason="group ids and generations begin again with the topic: claims are void, and lost and made again for ever",
+)
+@pytest.mark.parametrize("events", [0, 3])
+async def test_a_topic_made_anew_ends_its_groups_instead_of_having_them_claim_for_ever(events: int) -> None:
+    server, handler = MemoryServer(), Recorder()
+    async with transport(server) as one, transport(server) as other:
+        one.subscribe(group="g")(handler)
+        other.subscribe(group="g")(Recorder())
+        await one.publish_batch([counted(number) for number in range(events)])
+        async with one.consuming():
+            await until(lambda: len(handler.seen) == events and one.statistics().groups[0].standing.partitions == 1)
+            async with other.consuming():
+                await until(lambda: one.statistics().consuming.rebalances > 1)
+        stream = one.config.topology.stream_name
+        spec = next(each for each in one.topology.desired.topics if each.name == "domain")
+        await one._connector.admin.delete_topic(stream=stream, topic="domain")
+        await one._connector.admin.create_topic(stream=stream, spec=spec)
+    async with transport(server) as host:
+        host.subscribe(group="g")(handler)
+        with pytest.raises(OffsetOutOfRangeError):
+            await asyncio.wait_for(host.run(), 0.5)
 
 
 async def test_a_group_may_start_at_a_time() -> None:
