@@ -37,7 +37,7 @@ PAUSE_BETWEEN_ANSWERS = 0.02
 PAUSE_AFTER_FAILURE = 0.2
 """Seconds until a server that did not answer is asked again; the connector waits longer by itself."""
 CANCELLED_HANDLERS_TIMEOUT = 2.0
-"""Seconds for handlers to end once they were cancelled; threads may need longer and are left alone then."""
+"""Seconds for cancelled handlers to end and a last commit, and again to end without it; threads are left alone then."""
 
 
 class GroupMember:
@@ -211,7 +211,7 @@ class GroupMember:
         except ConnectorError as error:
             if not is_transient(error):
                 raise
-            log.warning("assignment_unknown", group=self._services.group, topic=self._services.topic, error=str(error))
+            log.warning("assignment_unknown", group=self.group, topic=self.topic, error=str(error))
             await asyncio.sleep(PAUSE_AFTER_FAILURE)
         finally:
             self._release()
@@ -388,7 +388,7 @@ class GroupMember:
         tasks = {*self._tasks.values(), *self._ending.values()}
         try:
             if tasks:
-                await asyncio.wait(tasks, timeout=self._services.config.drain_timeout)
+                await asyncio.wait(tasks, timeout=self._services.config.drain_timeout + CANCELLED_HANDLERS_TIMEOUT)
         finally:
             left = [task for task in tasks if not task.done()]
             for task in left:

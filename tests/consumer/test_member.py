@@ -76,6 +76,24 @@ async def test_it_creates_its_group_consumes_what_it_owns_and_leaves() -> None:
     assert subscriber.offsets == {0: 2, 2: 2}
 
 
+class FarAway(ScriptedSubscriber):
+    """A store takes its time."""
+
+    async def commit(self, partition_id: int, *, offset: int) -> None:
+        await asyncio.sleep(0.05)
+        await super().commit(partition_id, offset=offset)
+
+
+async def test_what_was_handled_before_one_that_hangs_is_committed_at_the_end() -> None:
+    """The partition gives the handler up after the drain timeout; then the member must leave it time to commit."""
+    subscriber, handler = FarAway(), Recorder(lambda envelope: handler.gate.clear() if handler.entered == 2 else None)
+    subscriber.logs[0], subscriber.owned = stored(0, 1), (0,)
+    async with member(subscriber, handler, drain_timeout=0.1, commit_interval=60.0):
+        await until(lambda: handler.entered == 2)
+    assert handler.cancelled == 1
+    assert subscriber.offsets == {0: 0}
+
+
 async def test_a_partition_that_comes_is_read_after_its_committed_offset() -> None:
     subscriber, handler = subscriber_with(0), Recorder()
     subscriber.logs[1], subscriber.offsets[1] = stored(*range(5)), 2
