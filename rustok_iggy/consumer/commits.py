@@ -88,7 +88,7 @@ class Commits:
     async def store_again(self) -> bool:
         """Store what was sent last, or what may be for the first time; False when the server refuses.
 
-        Only when there is something to store. Raises ConnectorError when it cannot be told.
+        Only when there is something to store. Raises ConnectorError when it cannot be told, OffsetOutOfRangeError.
         """
         if self.log_ended:
             return False
@@ -101,6 +101,8 @@ class Commits:
                 await self._subscriber.commit(self._partition_id, offset=offset)
             except NotAssignedError:
                 return False
+            except InvalidRequestError as error:
+                raise self._reset(offset) from error
             self.watermark.store(offset)
             return True
 

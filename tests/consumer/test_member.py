@@ -9,7 +9,8 @@ import pytest
 
 from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy.consumer.subscription import Start
-from rustok_iggy_connector import ConnectionLostError, GroupInfo, NotFoundError
+from rustok_iggy.errors import OffsetOutOfRangeError
+from rustok_iggy_connector import ConnectionLostError, GroupInfo, InvalidRequestError, NotFoundError
 from tests.consumer.hosts import Recorder
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
@@ -119,6 +120,19 @@ async def test_a_missing_partition_that_still_takes_stores_is_finished_and_commi
     assert handler.numbers == [1, 2, 3, 4]
     assert subscriber.offsets[0] == 4
     assert handler.cancelled == 0
+
+
+async def test_a_missing_partition_whose_log_was_reset_ends_it_with_advice() -> None:
+    subscriber, handler = subscriber_with(0), Recorder()
+    subscriber.offsets[0] = 0
+    handler.gate.clear()
+    async with member(subscriber, handler, drain_timeout=0.1) as (_, task):
+        await until(lambda: handler.entered == 1)
+        subscriber.fail_next("commit", InvalidRequestError("Invalid offset: 0"))
+        subscriber.owned = ()
+        await until(task.done)
+    with pytest.raises(OffsetOutOfRangeError, match="it was reset"):
+        await task
 
 
 async def test_a_missing_partition_that_takes_no_stores_is_lost() -> None:
