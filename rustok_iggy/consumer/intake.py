@@ -49,6 +49,7 @@ class Intake:
     def start_after(self, offset: int, *, lettered: frozenset[int]) -> None:
         """Begin behind an offset; events that are `lettered` are dead letters already, and settled (F3)."""
         self.next_offset, self._lettered = offset + 1, lettered
+        self._exact = offset >= 0
 
     def room(self) -> int:
         """How many messages may be polled now: none while half of the prefetched ones wait, so that polls stay big."""

@@ -10,6 +10,7 @@ import pytest
 from rustok_iggy import DeliveryContext, EventEnvelope, OffsetOutOfRangeError, OnGap, Reject
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
+from rustok_iggy.dead_letters.records import Claim, Epoch, Source
 from rustok_iggy_connector import (
     Assignment,
     ConnectionLostError,
@@ -59,6 +60,7 @@ def consumer(
     *,
     committed: int | None = None,
     on_gap: OnGap = OnGap.STOP,
+    topic: ListedTopic | None = None,
     **config: float,
 ) -> PartitionConsumer:
     if committed is not None:
@@ -66,7 +68,7 @@ def consumer(
     return PartitionConsumer(
         services(handler, on_gap=on_gap, **config),
         Member(subscriber),
-        ListedTopic().journals(),
+        (topic or ListedTopic()).journals(),
         partition_id=0,
         generation=1,
         point=StartingPoint(next_offset=0 if committed is None else committed + 1, stored=committed),
@@ -138,6 +140,17 @@ async def test_a_gap_above_the_committed_offset_stops() -> None:
         await subject.run()
     assert (caught.value.expected, caught.value.found) == (4, 7)
     assert (handler.seen, subscriber.commits, subject.services.statistics.gaps) == ([], [], 1)
+
+
+async def test_a_gap_behind_what_only_the_journal_knows_is_no_less_one() -> None:
+    subscriber, handler, topic = ScriptedSubscriber(), Recorder(), ListedTopic()
+    subscriber.logs[0] = stored(5, 6)
+    source, before = Source(group="g", topic="domain", partition=0), Epoch(group_id=2, generation=1, member="before")
+    topic.log.append((Claim(source=source, epoch=before, committed=2, handled_types="h"), b""))
+    with pytest.raises(OffsetOutOfRangeError, match="from offset 3 to 4 are gone"):
+        async with asyncio.timeout(20):
+            await consumer(subscriber, handler, topic=topic).run()
+    assert not handler.seen
 
 
 async def test_a_gap_may_be_accepted_and_is_counted() -> None:
