@@ -76,8 +76,14 @@ class LetterWriter:
         self._batch_ended = asyncio.Event()
         self._urgent = asyncio.Event()
         self._is_ending = False
+        self._has_failed = False
         self._told_full: set[UUID] = set()
         self._told_no_room = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, or nothing can be written any more."""
+        return self._has_failed or self.parking.is_idle
 
     def begin(self) -> None:
         """Look at the journal, which was folded."""
@@ -130,9 +136,14 @@ class LetterWriter:
                 await self._wakeup.wait()
                 continue
             self._begun += 1
-            await self._write(batch)
-            self._ended += 1
-            self._batch_ended.set()
+            try:
+                await self._write(batch)
+            except Exception:
+                self._has_failed = True
+                raise
+            finally:
+                self._ended += 1
+                self._batch_ended.set()
             if len(batch) < MAX_BATCH and not self._is_ending:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(GATHERING):

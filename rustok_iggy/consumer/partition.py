@@ -328,7 +328,7 @@ class PartitionConsumer:
             await self.journal.release(committed=self.commits.watermark.stored)
 
     def _is_drained(self) -> bool:
-        if self.commits.frozen or not self.letters.parking.is_idle or not self.redriver.is_idle:
+        if self.commits.frozen or not self.letters.is_idle or not self.redriver.is_idle:
             return False
         return self.runner.is_drained or (not self._delivering and self.runner.is_idle)
 

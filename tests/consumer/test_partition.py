@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from rustok_iggy import DeliveryContext, EventEnvelope, OffsetOutOfRangeError, OnGap, Reject
+from rustok_iggy import DeliveryContext, EventEnvelope, OffsetOutOfRangeError, OnGap, Reject, TransportClosedError
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy.dead_letters.records import Claim, Epoch, Source
@@ -105,6 +105,20 @@ async def test_losing_it_in_the_step_in_which_a_delivery_was_to_begin_ends_it_an
         await task
     assert (handler.seen, subscriber.commits, subject.runner.is_idle) == ([], [], True)
     assert all(slots.take(subject.runner) for _ in range(slots.limit)), "every slot is free again"
+
+
+async def test_it_ends_at_once_when_its_letters_can_never_be_written() -> None:
+    """Nothing that could still happen mends it: waiting for the drain timeout would only hide the error for as long."""
+    subscriber, topic = ScriptedSubscriber(), ListedTopic(refusing=[TransportClosedError("closed")])
+
+    def reject(envelope: EventEnvelope) -> None:
+        raise Reject("never")
+
+    subscriber.logs[0] = stored(0, 1)
+    task = asyncio.create_task(consumer(subscriber, Recorder(reject), topic=topic, drain_timeout=25.0).run())
+    await until(task.done, within=20)
+    with pytest.raises(TransportClosedError):
+        await task
 
 
 async def test_it_commits_every_so_many_events() -> None:
