@@ -16,7 +16,7 @@ from rustok_iggy.consumer.lag_watch import LagWatch
 from rustok_iggy.consumer.liveness import behind
 from rustok_iggy.consumer.own_journals import OwnJournals
 from rustok_iggy.consumer.statistics import GroupLedger
-from rustok_iggy.consumer.subscription import Handler, Replaying, Subscription, check_together
+from rustok_iggy.consumer.subscription import Handler, Ordering, Replaying, Subscription, check_together
 from rustok_iggy.errors import ConfigError, ConsumerError
 from rustok_iggy.health import ComponentHealth, component
 from rustok_iggy.tracing.contract import Tracing
@@ -63,7 +63,7 @@ class Consuming:
 
     def pause(self, group: str, tenant_id: UUID | None) -> None:
         """See EventTransport.pause."""
-        self._require_group(group)
+        self._require_pausable(group, tenant_id)
         if tenant_id is None:
             self._ledger.pauses[group].everything = True
         else:
@@ -74,7 +74,7 @@ class Consuming:
 
     def resume(self, group: str, tenant_id: UUID | None) -> None:
         """See EventTransport.resume."""
-        self._require_group(group)
+        self._require_pausable(group, tenant_id)
         if tenant_id is None:
             self._ledger.pauses[group].everything = False
         else:
@@ -176,9 +176,18 @@ class Consuming:
         members = () if self.consumption is None else self.consumption.members
         return {(member.group, member.topic): member.standing() for member in members}
 
-    def _require_group(self, group: str) -> None:
-        if all(subscription.group != group for subscription in self._subscriptions):
+    def _require_pausable(self, group: str, tenant_id: UUID | None) -> None:
+        found = [each for each in self._subscriptions if each.group == group]
+        if not found:
             raise ConfigError([f"group {group!r}: nothing is subscribed as this group"])
+        if tenant_id is None:
+            return
+        if not isinstance(tenant_id, UUID):
+            raise ConfigError([f"tenant_id: must be a UUID, not {type(tenant_id).__name__}"])
+        if any(each.ordering is Ordering.PARTITION for each in found):
+            raise ConfigError(
+                [f"group {group!r}: with ordering='partition' no tenant can wait by itself; pause the whole group"]
+            )
 
     async def _lag(self, group: str, topic: str) -> Mapping[int, int]:
         stream, admin = self._stream, self._connector.admin

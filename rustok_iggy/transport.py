@@ -91,7 +91,8 @@ class EventTransport(ABC):
     @abstractmethod
     def pause(self, *, group: str, tenant_id: UUID | None = None) -> None:
         """Begin no delivery of a group, or of one tenant in it, until resume(); what runs ends. Kept through
-        rebalances, and from one run() to the next. A paused tenant's events hold the offset. Raises ConfigError.
+        rebalances, and from one run() to the next. A paused tenant's events hold the offset. Raises ConfigError, also
+        for one tenant of a group with ordering="partition".
         """
 
     @abstractmethod

@@ -269,6 +269,17 @@ async def test_pausing_a_tenant_and_the_group() -> None:
             host.pause(group="nobody")
 
 
+async def test_a_tenant_that_cannot_be_paused_by_itself_is_refused() -> None:
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", ordering="partition")(Recorder())
+        host.subscribe(group="h")(Recorder())
+        with pytest.raises(ConfigError, match="pause the whole group"):
+            host.pause(group="g", tenant_id=TENANT)
+        with pytest.raises(ConfigError, match="must be a UUID, not str"):
+            host.pause(group="h", tenant_id=str(TENANT))  # type: ignore[arg-type]  # what a request brings
+        host.pause(group="g")
+
+
 async def test_a_message_that_came_before_is_passed_over_also_after_a_new_start() -> None:
     server, handler = MemoryServer(), Recorder()
     event = counted(1)
