@@ -286,7 +286,7 @@ class LaneRunner:
         if unread or isinstance(error, (RetryLater, Reject)) or not is_watched(delivery.route.policy):
             services.breaker.given_up()  # says nothing about what the handlers depend on
         else:
-            services.breaker.failed(lane.key, now)
+            services.breaker.failed(delivery.opened.tenant_id, now)
             self.look_again()
         if not isinstance(error, RetryLater):
             delivery.failures += 1

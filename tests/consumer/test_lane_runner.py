@@ -13,6 +13,7 @@ from rustok_iggy import (
     ConsumerError,
     HealthStatus,
     MemoryTransport,
+    ParkTenant,
     Reject,
     Retry,
     RetryLater,
@@ -139,6 +140,18 @@ async def open_breaker(host: MemoryTransport) -> GroupMember:
         member._services.breaker.failed(number, 0.0)
     assert member._services.breaker.is_open
     return member
+
+
+async def test_the_breaker_counts_tenants_also_where_they_share_a_lane() -> None:
+    def fail(envelope: Any) -> None:
+        raise LookupError
+
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g", ordering="partition", on_failure=ParkTenant(retry=Retry(attempts=1)))(Recorder(fail))
+        await host.publish_batch([counted(0, tenant) for tenant in tenants(2 * FAILURES_IN_A_ROW)])
+        async with host.consuming():
+            await until(lambda: host.statistics().groups[0].standing.is_breaker_open)
+        assert host.statistics().consuming.letters == FAILURES_IN_A_ROW - 1
 
 
 async def test_a_probe_that_fails_under_stop_is_followed_by_another() -> None:
