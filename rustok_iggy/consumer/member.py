@@ -31,7 +31,6 @@ from rustok_iggy_connector import (
 
 log = get_logger(__name__)
 
-NOBODY = Assignment(generation=0, partitions=())
 PAUSE_BETWEEN_ANSWERS = 0.02
 """Seconds, when partitions ask for an answer before its time: an answer that never helps must not become a hot loop."""
 PAUSE_AFTER_FAILURE = 0.2
@@ -62,7 +61,7 @@ class GroupMember:
         self._consumers: dict[int, PartitionConsumer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._handing_over: set[int] = set()
-        self._ending: dict[int, asyncio.Task[None]] = {}
+        self._ending: dict[int, PartitionConsumer] = {}
         self._generation = 0
         self._asked_at = float("-inf")
         self._round_at = services.clock()
@@ -167,14 +166,17 @@ class GroupMember:
         """Say what keeps events from being handled."""
         if not self.may_begin():
             yield f"{self.name}: the server has not said for several heartbeats which partitions are ours"
-        yield from together(self.name, {number: each.unhealthy() for number, each in self._consumers.items()})
+        # What was lost is not taken over again before its last handler has ended.
+        held = {**self._consumers, **self._ending}
+        yield from together(self.name, {number: each.unhealthy() for number, each in held.items()})
 
     def stalled(self) -> Iterator[str]:
         """Say why nothing moves here any more."""
         now, limit = self._clock(), patience(self._services.config)
+        held = (*self._consumers.values(), *self._ending.values())
         found = stalled(
             since_round=now - self._round_at,
-            running_long=sum(each.runner.handling.running_for(limit, now=now) for each in self._consumers.values()),
+            running_long=sum(each.runner.handling.running_for(limit, now=now) for each in held),
             slots=self._services.slots.limit,
             limit=limit,
         )
@@ -250,7 +252,7 @@ class GroupMember:
         for partition_id in found.reread:
             await self._look_again(partition_id, answer)
         for partition_id in found.gained:
-            if partition_id not in self._consumers and partition_id not in self._ending:
+            if partition_id not in self._tasks:
                 await self._gain(partition_id, answer)
         for consumer in tuple(self._consumers.values()):
             consumer.answered(answer.generation)
@@ -329,19 +331,17 @@ class GroupMember:
         self._handing_over.discard(partition_id)
         self._services.statistics.lost_partitions += 1
         log.warning("partition_lost", group=self._services.group, partition_id=partition_id)
-        task = self._ending[partition_id] = self._tasks.pop(partition_id)
-        if task is not asyncio.current_task():
-            task.cancel()
+        self._ending[partition_id] = consumer
+        if self._tasks[partition_id] is not asyncio.current_task():
+            self._tasks[partition_id].cancel()
 
     def _ended(self, consumer: PartitionConsumer, task: asyncio.Task[None]) -> None:
         partition_id = consumer.partition_id
-        if self._ending.get(partition_id) is task:
-            del self._ending[partition_id]
+        del self._tasks[partition_id]
+        self._consumers.pop(partition_id, None)
+        self._handing_over.discard(partition_id)
+        if self._ending.pop(partition_id, None) is not None:
             self._asking.set()
-        elif self._tasks.get(partition_id) is task:
-            del self._tasks[partition_id]
-            self._consumers.pop(partition_id, None)
-            self._handing_over.discard(partition_id)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._failed(partition_id, error)
@@ -385,7 +385,7 @@ class GroupMember:
     async def _end(self) -> None:
         """Finish what is in flight within the drain timeout, cancel the rest, leave the group."""
         self.stop()
-        tasks = {*self._tasks.values(), *self._ending.values()}
+        tasks = set(self._tasks.values())
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=self._services.config.drain_timeout + CANCELLED_HANDLERS_TIMEOUT)

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from rustok_iggy.consumer.member import GroupMember
-from rustok_iggy.consumer.subscription import Start
+from rustok_iggy.consumer.subscription import Handler, Start
 from rustok_iggy.errors import OffsetOutOfRangeError
 from rustok_iggy_connector import ConnectionLostError, GroupInfo, InvalidRequestError, NotFoundError
 from tests.consumer.hosts import Recorder
@@ -43,7 +43,7 @@ class Server:
 
 @asynccontextmanager
 async def member(
-    subscriber: ScriptedSubscriber, handler: Recorder, **config: float
+    subscriber: ScriptedSubscriber, handler: Handler, **config: float
 ) -> AsyncIterator[tuple[GroupMember, asyncio.Task[None]]]:
     connector: Any = Server(subscriber)
     subject = GroupMember(
@@ -120,6 +120,26 @@ async def test_a_missing_partition_that_still_takes_stores_is_finished_and_commi
     assert handler.numbers == [1, 2, 3, 4]
     assert subscriber.offsets[0] == 4
     assert handler.cancelled == 0
+
+
+async def test_a_handler_that_holds_a_lost_partition_is_told_of() -> None:
+    """The partition is ours again, and waits for a handler that does not end: nothing else would show that."""
+    may_end = asyncio.Event()
+
+    async def stubborn(envelope: Any, context: Any) -> None:
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await may_end.wait()
+
+    async with member(subscriber_with(0), stubborn, stuck_after=0.01, handler_timeout=0.01) as (subject, _):
+        try:
+            await until(lambda: any("has not ended" in each for each in subject.unhealthy()))
+            subject.overtaken(0)
+            assert subject.partitions == ()
+            assert any("has not ended" in each for each in subject.unhealthy())
+        finally:
+            may_end.set()
+        await until(lambda: subject.partitions == (0,) and not list(subject.unhealthy()))
 
 
 async def test_a_missing_partition_whose_log_was_reset_ends_it_with_advice() -> None:
