@@ -121,6 +121,24 @@ async def test_it_ends_at_once_when_its_letters_can_never_be_written() -> None:
         await task
 
 
+async def test_it_ends_at_once_when_it_can_never_be_claimed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0)
+    subject = consumer(subscriber, handler, drain_timeout=25.0)
+
+    async def closed(**_: object) -> None:
+        raise TransportClosedError("closed")
+
+    monkeypatch.setattr(subject.journal, "renew", closed)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.seen)
+    subject.tenure.freeze(2)
+    subject.tenure.renew(2)
+    await until(task.done, within=20)
+    with pytest.raises(TransportClosedError):
+        await task
+
+
 async def test_it_commits_every_so_many_events() -> None:
     subscriber, handler = ScriptedSubscriber(), Recorder()
     subscriber.logs[0] = stored(*range(10))
