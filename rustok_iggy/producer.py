@@ -269,7 +269,7 @@ class Producer:
                 batch, attempt = lane.in_flight, lane.unfinished
                 lane.unfinished = None
             elif lane.in_flight is None and lane.queue:
-                batch, attempt = lane.queue.take(), PublishAttempt()
+                batch, attempt = lane.queue.take(now=self._loop.time()), PublishAttempt()
                 lane.in_flight = batch
             elif lane.in_flight is None and self._closed:
                 return

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from uuid import UUID
 
 from rustok_iggy.errors import PredecessorFailedError
@@ -95,8 +96,11 @@ class PartitionQueue:
         """Put a call's events behind those of earlier calls."""
         self._waiting.append(submission)
 
-    def take(self) -> Batch:
-        """Remove and return the events that go next, at least one. The queue must not be empty."""
+    def take(self, *, now: float = -inf) -> Batch:
+        """Remove and return the events that go next, at least one. The queue must not be empty.
+
+        Those whose deadline is over at `now` come by themselves: they are not to be sent, and take nobody along.
+        """
         first = self._waiting[0]
         if len(self._waiting) == 1 and _fits(first):
             self._waiting.popleft()
@@ -108,6 +112,8 @@ class PartitionQueue:
         size = 0
         while self._waiting and len(messages) < MAX_BATCH_MESSAGES:
             submission = self._waiting[0]
+            if submission.deadline > now >= first.deadline:
+                break
             pending = submission.pending
             fitting = 0
             for index in pending[: MAX_BATCH_MESSAGES - len(messages)]:

@@ -198,6 +198,25 @@ async def test_what_waited_too_long_behind_others_is_not_sent() -> None:
     assert len(connector.batches) == 1
 
 
+async def test_what_waited_too_long_takes_nobody_along() -> None:
+    connector = ScriptedConnector()
+    connector.gate.clear()
+    async with producing(connector) as producer:
+        first = publishing(producer)
+        await until(lambda: len(connector.batches) == 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(producer, "_timeout", 0.0)
+            late = publishing(producer, tenant=BOB)
+            await asyncio.sleep(0)
+        young = publishing(producer, tenant=UUID(int=3))
+        await asyncio.sleep(0)
+        connector.gate.set()
+        assert await first == 0
+        with pytest.raises(BackpressureError):
+            await late
+        assert await young == 1
+
+
 @pytest.mark.xfail(
     strict=True, reason="a batch has the deadline of its oldest event, and a young one that joined it fails with it"
 )
