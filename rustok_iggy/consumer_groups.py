@@ -230,7 +230,7 @@ class ConsumerGroupManager:
 
         It no longer holds back retention, of the dead-letter topic only where none of its letters is open. When a
         service uses the name again it starts where its `start` says, with a new group id; its open dead letters stay in
-        the journal, and park their tenants; in their partitions `latest` begins at the first event there is. Raises
+        the journal, park their tenants, and have their partitions begin at the first event there is. Raises
         ConsumerError while it has members, and DeadLetterError when the journal cannot be read: repeat it.
         """
         found = await self.describe(topic=topic, group=group)

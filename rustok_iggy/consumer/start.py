@@ -38,7 +38,8 @@ async def starting_point(
     """Return the offset after the committed one, or where a group without an offset begins.
 
     `latest` and a time are stored at once: otherwise a group that handled nothing yet would begin later each time.
-    In an empty partition nothing can be stored; `has_begun` says whether the group was there before.
+    In an empty partition nothing can be stored, and a reset to the earliest event stores nothing: `has_begun` says
+    whether the group was there before.
     Raises OffsetOutOfRangeError when the log is shorter than what is committed, and connector errors.
     """
     found = await subscriber.committed(partition_id)
@@ -47,7 +48,7 @@ async def starting_point(
             position = Position(topic, partition_id, found.committed)
             raise log_reset(position, f"is committed, but the log ends at {found.current}", found=found.current)
         return StartingPoint(next_offset=found.committed + 1, stored=found.committed)
-    if start is Start.EARLIEST or (start is Start.LATEST and await has_begun()):
+    if start is Start.EARLIEST or await has_begun():
         return StartingPoint(next_offset=0, stored=None)
     first = None
     if isinstance(start, datetime):

@@ -403,6 +403,26 @@ async def test_latest_misses_nothing_either_that_comes_to_an_empty_partition() -
     assert (first.numbers, second.numbers) == ([], [1, 2])
 
 
+@pytest.mark.parametrize("start", ["latest", datetime.now(UTC) + timedelta(days=1)])
+async def test_a_group_that_is_reset_to_the_earliest_event_begins_there_wherever_a_new_one_would(
+    start: str | datetime,
+) -> None:
+    server, handler = MemoryServer(), Recorder()
+    async with transport(server) as host:
+        await host.publish_batch([counted(1), counted(2)])
+        host.subscribe(group="g", start=start)(handler)
+        async with host.consuming():
+            await until(lambda: host.statistics().groups[0].standing.partitions == 1)
+            await host.publish(counted(3))
+            await until(lambda: handler.numbers == [3])
+    async with transport(server) as operator:
+        await operator.groups.reset(await operator.groups.plan_reset(topic="domain", group="g", to="earliest"))
+    async with transport(server) as host:
+        host.subscribe(group="g", start=start)(handler)
+        async with host.consuming():
+            await until(lambda: handler.numbers == [3, 1, 2, 3])
+
+
 def has_dealt(host: MemoryTransport, times: int) -> bool:
     return host.statistics().consuming.rebalances >= times
 
