@@ -93,6 +93,8 @@ class Commits:
         if self.log_ended:
             return False
         async with self._storing:
+            if self.lost:
+                return False
             offset = self._sent if self._sent is not None else self.watermark.settled
             assert offset is not None, "nothing to store, and nothing to be told by it"
             try:

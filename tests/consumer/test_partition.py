@@ -139,6 +139,31 @@ async def test_it_ends_at_once_when_it_can_never_be_claimed_again(monkeypatch: p
         await task
 
 
+async def test_what_is_lost_while_a_store_is_under_way_is_not_stored_again_after_it() -> None:
+    under_way, may_end = asyncio.Event(), asyncio.Event()
+
+    class Slow(ScriptedSubscriber):
+        async def commit(self, partition_id: int, *, offset: int) -> None:
+            under_way.set()
+            await may_end.wait()
+            await super().commit(partition_id, offset=offset)
+
+    subscriber, handler = Slow(), Recorder()
+    subscriber.logs[0] = stored(0)
+    subject = consumer(subscriber, handler, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: handler.seen)
+    storing = asyncio.create_task(subject.commits.store())
+    await under_way.wait()
+    again = asyncio.create_task(subject.commits.store_again())
+    await asyncio.sleep(0)
+    subject.lose()
+    may_end.set()
+    assert await again is False
+    await asyncio.gather(storing, task)
+    assert subscriber.commits == [(0, 0)]
+
+
 async def test_it_commits_every_so_many_events() -> None:
     subscriber, handler = ScriptedSubscriber(), Recorder()
     subscriber.logs[0] = stored(*range(10))
