@@ -41,7 +41,7 @@ _SEND = Rule(*((*rights, "send_messages") for rights in _MANAGE_TOPIC))
 
 RULES: Final = MappingProxyType(
     {
-        # A login is enough, or not even needed; tokens are always the caller's own.
+        # A login is enough, or not even needed; tokens are always the caller's own, and a flush is nobody's.
         Command.PING: None,
         Command.LOGIN: None,
         Command.LOGIN_WITH_TOKEN: None,
@@ -53,6 +53,7 @@ RULES: Final = MappingProxyType(
         Command.CREATE_TOKEN: None,
         Command.DELETE_TOKEN: None,
         Command.SYNC_GROUP: None,
+        Command.FLUSH_UNSAVED_BUFFER: None,
         Command.GET_STATS: _READ_SERVER,
         Command.GET_CLIENT: _READ_SERVER,
         Command.GET_CLIENTS: _READ_SERVER,
@@ -89,7 +90,6 @@ RULES: Final = MappingProxyType(
         Command.STORE_OFFSET: _POLL,
         Command.DELETE_OFFSET: _POLL,
         Command.SEND_MESSAGES: _SEND,
-        Command.FLUSH_UNSAVED_BUFFER: _SEND,
     }
 )
 """Every command and what it needs; None: nothing beyond a login."""

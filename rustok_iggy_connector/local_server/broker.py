@@ -117,6 +117,9 @@ class Broker:
         """Make the root account when there is none yet. ValueError: name or password out of bounds."""
         salt = self.world.randomness(SALT_BYTES)
         made = self.users.ensure_root(username, password, salt=salt, now=self.world.now())
+        root = self.users.find(username)
+        if made and root is not None:
+            self.passwords.learn(password, root.password_hash, True)  # a first login need not hash it again
         self.commits.flush_changes()
         return made
 
@@ -140,6 +143,16 @@ class Broker:
         session.number = 0
         if self.catalog.groups.drop_session(session):
             self.commits.flush_changes()
+
+    def is_taken(self, client: int, *, by: int) -> bool:
+        """Whether a client id is in use by another user than `by`."""
+        return any(found.user_id != by for found in self._logged_in(client))
+
+    def hand_on(self, client: int, heir: Session) -> None:
+        """A client id was logged in over a new connection: it is that member again, and the old connection nobody's."""
+        for session in self._logged_in(client):
+            self.catalog.groups.hand_on(session, heir)
+            self.log_out(session)
 
     def end_session(self, session: Session) -> None:
         """The connection is gone. Idempotent."""
@@ -211,6 +224,9 @@ class Broker:
         return []
 
     # Inside
+
+    def _logged_in(self, client: int) -> list[Session]:
+        return [found for found in self.sessions.values() if found.user_id is not None and found.client == client]
 
     def _group_offset(self, partition: Partition, group_id: int) -> int | None:
         return self.log(partition).offsets.get(ConsumerKey(ConsumerKind.GROUP, group_id))

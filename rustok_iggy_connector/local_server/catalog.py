@@ -36,6 +36,7 @@ from rustok_iggy_connector.local_server.options import (
     explicit_options,
     patched_options,
     read_options,
+    refuse_options,
 )
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Status
@@ -146,16 +147,17 @@ class Catalog:
         """Round robin over the topic's partitions, from 0 after a restart; None when it has none."""
         if not topic.partitions:
             return None
-        place = self._balance.get(topic.key, 0) % len(topic.partitions)
-        self._balance[topic.key] = place + 1
-        return place
+        count = len(topic.partitions)
+        turn = self._balance.get(topic.key, 0)
+        self._balance[topic.key] = (turn + 1) % count
+        return turn % count
 
     # Streams
 
     def create_stream(self, name: str, *, options: Iterable[Field] = (), now: int) -> Stream:
         """Refuses a taken name (1012), any option (4041; there are none yet), too many streams (1020)."""
         check_name(name)
-        _refuse_options(options)
+        refuse_options(options)
         if name in self._stream_ids:
             raise Refusal(Status.STREAM_NAME_ALREADY_EXISTS, committed=True)
         stream_id = lowest_free(self._streams)
@@ -166,7 +168,7 @@ class Catalog:
     def update_stream(self, stream: Identifier, *, name: str, options: Iterable[Field] = ()) -> Stream:
         """Rename. Refuses a name that another stream has (1012)."""
         check_name(name)
-        _refuse_options(options)
+        refuse_options(options)
         old = self.stream(stream, committed=True)
         if self._stream_ids.get(name, old.id) != old.id:
             raise Refusal(Status.STREAM_NAME_ALREADY_EXISTS, committed=True)
@@ -201,8 +203,7 @@ class Catalog:
         options that are unknown (4041), bad (4042), or cap the topic below one segment (1019).
         """
         check_name(name)
-        given = read_options(options)
-        _check_topic_bounds(given, partitions_count)
+        given = read_new_topic(options, partitions_count)
         stream_id = self.stream(stream, committed=True).id
         if name in self._topic_ids[stream_id]:
             raise Refusal(Status.TOPIC_NAME_ALREADY_EXISTS, committed=True)
@@ -232,11 +233,7 @@ class Catalog:
         """
         check_name(name)
         sent = list(options)
-        given = read_options(sent, updating=True)
-        known = self.find_topic(stream, topic)
-        segment_size = MAX_SEGMENT_BYTES if known is None else known.segment_size
-        if _number(given, "max_topic_size", NEVER) < segment_size:
-            raise Refusal(Status.INVALID_TOPIC_SIZE)
+        given = self.read_topic_patch(stream, topic, sent)
         old = self.topic(stream, topic, committed=True)
         names = self._topic_ids[old.stream_id]
         if names.get(name, old.id) != old.id:
@@ -254,6 +251,14 @@ class Catalog:
             derived=derived,
         )
         return self._put_topic(new)
+
+    def read_topic_patch(self, stream: Identifier, topic: Identifier, options: Iterable[Field]) -> dict[str, Value]:
+        """What an update sets. Refuses as `update_topic` says, also when there is no such topic."""
+        given = read_options(options, updating=True)
+        known = self.find_topic(stream, topic)
+        if _number(given, "max_topic_size", NEVER) < (MAX_SEGMENT_BYTES if known is None else known.segment_size):
+            raise Refusal(Status.INVALID_TOPIC_SIZE)
+        return given
 
     def delete_topic(self, stream: Identifier, topic: Identifier) -> Topic:
         """The topic as it was; its partitions' messages and offsets are to be dropped."""
@@ -280,7 +285,7 @@ class Catalog:
 
     def create_partitions(self, stream: Identifier, topic: Identifier, count: int, *, now: int) -> list[Partition]:
         """The new partitions. Refuses a count outside 1 to 1000 (2015); deals all groups of the topic anew."""
-        _check_partitions_count(count, least=1)
+        check_partitions_count(count, least=1)
         old = self.topic(stream, topic, committed=True)
         first = len(old.partitions)
         if first + count > MAX_PARTITIONS:
@@ -293,7 +298,7 @@ class Catalog:
         """The removed partitions, those with the highest ids. Refuses a count outside 1 to 1000 (2015) or above what
         there is (2019); deals all groups of the topic anew.
         """
-        _check_partitions_count(count, least=1)
+        check_partitions_count(count, least=1)
         old = self.topic(stream, topic, committed=True)
         if count > len(old.partitions):
             raise Refusal(Status.INVALID_PARTITIONS_COUNT, committed=True)
@@ -343,12 +348,8 @@ def _topic_key(topic: Topic) -> str:
     return f"{topic.stream_id}/{topic.id}"
 
 
-def _refuse_options(options: Iterable[Field]) -> None:
-    if any(True for _ in options):
-        raise Refusal(Status.UNSUPPORTED_OPTION_KEY)
-
-
-def _check_partitions_count(count: int, *, least: int) -> None:
+def check_partitions_count(count: int, *, least: int) -> None:
+    """Refuses how many partitions one request makes or removes (2015)."""
     if not least <= count <= MAX_PARTITIONS_PER_REQUEST:
         raise Refusal(Status.TOO_MANY_PARTITIONS)
 
@@ -357,10 +358,13 @@ def _number(given: dict[str, Value], key: str, default: int) -> int:
     return int(given.get(key, default))
 
 
-def _check_topic_bounds(given: dict[str, Value], partitions_count: int) -> None:
+def read_new_topic(options: Iterable[Field], partitions_count: int) -> dict[str, Value]:
+    """What the creator of a topic sets. Refuses all that `create_topic` does but for what is there already."""
+    given = read_options(options)
     segment_size = _number(given, "segment_size", MAX_SEGMENT_BYTES)
     if given.get("preallocate_segments") and segment_size * partitions_count > MAX_PREALLOCATED_BYTES:
         raise Refusal(Status.INVALID_OPTION_VALUE)
-    _check_partitions_count(partitions_count, least=0)
+    check_partitions_count(partitions_count, least=0)
     if _number(given, "max_topic_size", NEVER) < segment_size:
         raise Refusal(Status.INVALID_TOPIC_SIZE)
+    return given

@@ -1,26 +1,24 @@
 """One client's socket: frames in as long as there is room for them, replies out, limits in between.
 
-Slow or malicious clients end with a log line and nothing else: a frame of a wrong kind or size is refused before room
-is made for it, a frame that stops half-way times out, a client that does not read its replies is not read from, and the
-requests held for all clients together have a bound.
+Slow or malicious clients end with a log line at most and nothing else: a frame of a wrong kind or size is refused
+before room is made for it, a frame that stops half-way times out, a client that does not read its replies is not read
+from, and the requests held for all clients together have a bound.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rustok_iggy_connector.errors import RemoteProtocolError
 from rustok_iggy_connector.local_server.broker import Broker
+from rustok_iggy_connector.local_server.client_warnings import ClientWarnings
 from rustok_iggy_connector.local_server.dispatch import Dispatcher
 from rustok_iggy_connector.local_server.sessions import Session
 from rustok_iggy_connector.wire.connection import MAX_REQUEST_BYTES, RequestFrame, ServerConnection
 from rustok_iggy_connector.wire.primitives import Buffer
-
-logger = logging.getLogger("rustok_iggy_connector.local_server")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +42,7 @@ class Limits:
     reply_bytes: int = 1 << 20
     """Replies that a client has not read yet; beyond that its next requests wait."""
     frame_timeout: float = 30.0
-    """Seconds without a byte in the middle of a frame after which the client is dropped; also for the first frame."""
+    """Seconds without a byte in the middle of a frame after which the client is dropped; also before its login."""
     drain_timeout: float = 30.0
     """Seconds that a stop waits for requests under way; the connector waits 45 before it kills."""
 
@@ -56,6 +54,7 @@ class Host(Protocol):
     broker: Broker
     dispatcher: Dispatcher
     monotonic: Callable[[], float]
+    warnings: ClientWarnings
 
     @property
     def has_room(self) -> bool:
@@ -99,7 +98,6 @@ class Connection(asyncio.Protocol):
         self._writes = True
         self._reserved = 0
         self._last_byte = server.monotonic()
-        self._greeted = False
 
     # What asyncio calls
 
@@ -110,7 +108,8 @@ class Connection(asyncio.Protocol):
         address = f"{peer[0]}:{peer[1]}"
         if not self._server.admit(self):
             if not self._server.is_stopping:
-                logger.warning("connection from %s refused: %d are open", address, self._server.limits.max_connections)
+                most = self._server.limits.max_connections
+                self._server.warnings.warn("connection from %s refused: %d are open", address, most)
             transport.abort()
             return
         transport.set_write_buffer_limits(high=self._server.limits.reply_bytes)
@@ -169,7 +168,6 @@ class Connection(asyncio.Protocol):
             return
         try:
             while self._has_room(session) and isinstance(frame := self._frames.next_frame(), RequestFrame):
-                self._greeted = True
                 self._release()
                 self._server.dispatcher.receive(session, frame)
         except RemoteProtocolError as error:
@@ -179,15 +177,19 @@ class Connection(asyncio.Protocol):
         self._balance()
 
     def drop_if_stuck(self, now: float) -> None:
-        """End a connection that stopped in the middle of a frame, or never sent one."""
-        waits_for_bytes = self._frames.buffered_bytes > 0 or not self._greeted
-        if self._reads and waits_for_bytes and now - self._last_byte > self._server.limits.frame_timeout:
-            self.drop("nothing came in the middle of a frame" if self._greeted else "nothing was sent")
+        """End a connection that stopped in the middle of a frame, or that nobody logs in to."""
+        if not self._reads or now - self._last_byte <= self._server.limits.frame_timeout:
+            return
+        session = self._session
+        if self._frames.buffered_bytes:
+            self.drop("nothing came in the middle of a frame")
+        elif session is not None and session.user_id is None and session.is_idle:
+            self.drop("it was silent and not logged in")
 
     def drop(self, reason: str) -> None:
         """End the connection at once."""
         if self._transport is not None and self._session is not None:
-            logger.warning("connection from %s dropped: %s", self._session.address, reason)
+            self._server.warnings.warn("connection from %s dropped: %s", self._session.address, reason)
             self._transport.abort()
 
     @property

@@ -17,6 +17,7 @@ from rustok_iggy_connector.errors import RemoteProtocolError
 from rustok_iggy_connector.local_server.broker import Broker
 from rustok_iggy_connector.local_server.commits import Job, Parts, outcome_of
 from rustok_iggy_connector.local_server.handlers import accounts, groups, messages, system, topology
+from rustok_iggy_connector.local_server.handlers.preconditions import PRECONDITIONS
 from rustok_iggy_connector.local_server.login import log_in
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.local_server.sessions import Session
@@ -25,7 +26,8 @@ from rustok_iggy_connector.wire.codes import Command, EvictionReason, Operation,
 from rustok_iggy_connector.wire.commands import COMMANDS, Message, command_of
 from rustok_iggy_connector.wire.connection import RequestFrame, encode_eviction, encode_reply
 from rustok_iggy_connector.wire.header import HEADER_BYTES, EvictionHeader
-from rustok_iggy_connector.wire.primitives import Buffer
+from rustok_iggy_connector.wire.layout import Layout
+from rustok_iggy_connector.wire.primitives import Buffer, Reader
 
 Run: TypeAlias = Callable[[Broker, Session, Any], Message | Parts | None]
 
@@ -136,8 +138,6 @@ class Dispatcher:
         session.draining = False
 
     def _may_begin(self, session: Session, frame: RequestFrame) -> bool:
-        if session.ends:
-            return False
         is_send = frame.header.operation is Operation.SEND_MESSAGES
         return not session.under_way or (session.sends_only and is_send)
 
@@ -152,7 +152,7 @@ class Dispatcher:
             self._broker.log_out(session)
             finish(encode_reply(frame.header))
         elif session.user_id is None and operation is not Operation.NOT_REPLICATED:
-            finish([encode_eviction(frame.header, EvictionReason.NO_SESSION)], True)
+            finish([encode_eviction(frame.header, EvictionReason.NO_SESSION)])
         else:
             self._handle(session, frame, finish)
 
@@ -185,12 +185,17 @@ class Dispatcher:
         if operation_of(command) is not header.operation:
             raise Refusal(Status.FEATURE_UNAVAILABLE)
         try:
-            return command, (HANDLERS[command].decode or COMMANDS[command].request.decode)(frame.body)
+            return command, (HANDLERS[command].decode or partial(_read_fields, command))(frame.body)
         except RemoteProtocolError as error:
             raise Refusal(Status.INVALID_COMMAND) from error
 
     def _run(self, session: Session, command: Command, request: Any) -> Parts:
-        self._authorize(session, command, request)
+        try:
+            self._authorize(session, command, request)
+        except Refusal:
+            if command in PRECONDITIONS:
+                PRECONDITIONS[command](self._broker, session, request)
+            raise
         reply = HANDLERS[command].run(self._broker, session, request)
         return reply if isinstance(reply, list) else [codec.encode_reply_body(command, reply)]
 
@@ -217,21 +222,24 @@ class Dispatcher:
         target = getattr(request, "user", None)
         self._broker.users.authorize(session.user_id, command, stream_id=stream_id, topic_id=topic_id, target=target)
 
-    def _finish(self, session: Session, frame: RequestFrame, parts: Parts, ends: bool = False) -> None:
+    def _finish(self, session: Session, frame: RequestFrame, parts: Parts) -> None:
         session.under_way -= 1
         self._hold(session, -_size(frame))
         if session.closed:
             return
         session.peer.write(parts)
-        if ends:
-            session.ends = True
-            session.peer.close()
-        else:
-            self._drain(session)
+        self._drain(session)
 
     def _hold(self, session: Session, size: int) -> None:
         session.bytes_held += size
         self.bytes_held += size
+
+
+def _read_fields(command: Command, body: Buffer) -> Layout:
+    """As iggy-server reads: what comes behind the last field is a later client's, and passed over."""
+    request = COMMANDS[command].request
+    assert issubclass(request, Layout)
+    return request.read(Reader(body))
 
 
 def _size(frame: RequestFrame) -> int:

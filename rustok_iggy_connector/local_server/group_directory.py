@@ -146,6 +146,12 @@ class GroupDirectory:
         self._put(topic, found)
         return found
 
+    def hand_on(self, session: Session, heir: Session) -> None:
+        """Every membership of the session goes on over another connection, as if nothing had happened."""
+        for within in self._topics.values():
+            for group in within.groups.values():
+                group.hand_on(session, heir)
+
     def drop_session(self, session: Session) -> bool:
         """End every membership of a session that logged out or lost its connection. True when it had any."""
         left = False

@@ -126,6 +126,13 @@ class ConsumerGroup:
         self._deal_cooperatively(partitions, in_flight, now)
         return True
 
+    def hand_on(self, session: Session, heir: Session) -> None:
+        """The membership goes on over another connection. Nothing happens when there is none."""
+        member = self._sessions.pop(session, None)
+        if member is not None:
+            member.session = heir
+            self._sessions[heir] = member
+
     def leave(self, session: Session, *, partitions: Sequence[int]) -> bool:
         """End the membership, asked for or by a lost connection. False when there was none."""
         member = self._sessions.pop(session, None)

@@ -45,10 +45,10 @@ class InProcessServer:
         self._dispatcher = Dispatcher(self._broker)
         self._last_client = 0
 
-    def open_session(self) -> InProcessSession:
-        """A connection that is not logged in yet."""
+    def open_session(self, *, client: int | None = None) -> InProcessSession:
+        """A connection that is not logged in yet, of a new client or of one that comes back."""
         self._last_client += 1
-        return InProcessSession(self._broker, self._dispatcher, client=self._last_client)
+        return InProcessSession(self._broker, self._dispatcher, client=client or self._last_client)
 
     def tick(self) -> None:
         """Let time pass for groups and retention; call it about once a second."""
@@ -65,6 +65,7 @@ class InProcessSession:
 
     def __init__(self, broker: Broker, dispatcher: Dispatcher, *, client: int) -> None:
         self._dispatcher = dispatcher
+        self.client = client
         self._client = ClientConnection(client=client)
         self._server = ServerConnection()
         self._session = broker.open_session(self, address="in-process")

@@ -1,8 +1,11 @@
-"""Login, by password or by token. A refusal ends the connection with an eviction frame, as iggy-server's does."""
+"""Login, by password or by token. A refusal is an eviction frame; the connection stays, and may log in again.
+
+A client makes up the id it logs in with. Over another connection that id is the same client again, with the memberships
+it had, if it is the same user; the connection that had it before is nobody's then.
+"""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -23,23 +26,25 @@ from rustok_iggy_connector.wire.codes import (
 )
 from rustok_iggy_connector.wire.commands.session import Login, LoginReply, LoginWithToken
 from rustok_iggy_connector.wire.connection import RequestFrame, encode_eviction, encode_success
+from rustok_iggy_connector.wire.primitives import Reader
 
 _REASONS: Final = {
     Status.INVALID_CREDENTIALS: EvictionReason.INVALID_CREDENTIALS,
     Status.INVALID_TOKEN: EvictionReason.INVALID_TOKEN,
     Status.USER_INACTIVE: EvictionReason.USER_INACTIVE,
+    Status.INVALID_SESSION: EvictionReason.SESSION_ERROR,
 }
 """Why a login was refused → what the client is told."""
 
-Finish = Callable[[Parts, bool], None]
-"""Takes the frame to send, and whether the connection ends with it."""
+Finish = Callable[[Parts], None]
+"""Takes the frame to send."""
 
 
 def log_in(broker: Broker, session: Session, frame: RequestFrame, finish: Finish) -> None:
     """Answer a login request, perhaps later: a password seen for the first time takes 50 ms, elsewhere."""
     request = _decode(frame.body)
     if isinstance(request, EvictionReason):
-        finish(_eviction(frame, request), True)
+        finish(_eviction(frame, request))
     elif isinstance(request, LoginWithToken):
         _conclude(broker, session, frame, finish, partial(_by_token, broker, request))
     else:
@@ -64,18 +69,29 @@ def _conclude(
         return
     try:
         user = authenticate()
+        _bind(broker, session, user, client=frame.header.client)
     except Refusal as refusal:
-        finish(_eviction(frame, _REASONS[Status(refusal.status)]), True)
+        finish(_eviction(frame, _REASONS[Status(refusal.status)]))
         return
-    if session.user_id != user.id:
-        broker.log_out(session)
-    session.user_id = user.id
-    session.client = frame.header.client
-    session.number = session.number or broker.next_login_number()
     reply = LoginReply(
         user_id=user.id, session=session.number, protocol_version=PROTOCOL_VERSION, server_version=SERVER_VERSION
     )
-    finish(encode_success(frame.header, Command.LOGIN, reply, op=session.number, commit=session.number), False)
+    finish(encode_success(frame.header, Command.LOGIN, reply, op=session.number, commit=session.number))
+
+
+def _bind(broker: Broker, session: Session, user: User, *, client: int) -> None:
+    """The session is this user's and this client's from now on. Refuses another user's client id (14001).
+
+    A user who is logged in stays who it is, whatever client id comes with a second login.
+    """
+    if session.user_id != user.id:
+        broker.log_out(session)
+        if broker.is_taken(client, by=user.id):
+            raise Refusal(Status.INVALID_SESSION)
+        broker.hand_on(client, session)
+        session.user_id = user.id
+        session.client = client
+        session.number = broker.next_login_number()
 
 
 def _by_password(broker: Broker, request: Login) -> User:
@@ -87,15 +103,26 @@ def _by_token(broker: Broker, request: LoginWithToken) -> User:
 
 
 def _decode(body: bytes) -> Login | LoginWithToken | EvictionReason:
-    """The version comes first, so that a client of another generation hears about that and not about its body."""
-    if len(body) >= struct.calcsize("<I") and not is_compatible_protocol(struct.unpack_from("<I", body)[0]):
-        return EvictionReason.INCOMPATIBLE_PROTOCOL
-    for shape in (Login, LoginWithToken):
-        try:
-            return shape.decode(body)
-        except RemoteProtocolError:
-            continue
-    return EvictionReason.MALFORMED_LOGIN
+    """The version comes first, so that a client of another generation hears about that and not about the rest."""
+    reader = Reader(body)
+    try:
+        version, _, _ = reader.u32(), reader.name(), reader.name()
+        if not is_compatible_protocol(version):
+            return EvictionReason.INCOMPATIBLE_PROTOCOL
+        return _by_shape(body)
+    except RemoteProtocolError:
+        return EvictionReason.MALFORMED_LOGIN
+
+
+def _by_shape(body: bytes) -> Login | LoginWithToken:
+    """A name and a password, or else a token. A name without a password can be read as a token too, and is."""
+    try:
+        login = Login.read(Reader(body))
+        if login.password:
+            return login
+    except RemoteProtocolError:
+        pass
+    return LoginWithToken.read(Reader(body))
 
 
 def _eviction(frame: RequestFrame, reason: EvictionReason) -> Parts:

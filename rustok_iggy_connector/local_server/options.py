@@ -232,6 +232,12 @@ def read_options(options: Iterable[Field], *, updating: bool = False) -> dict[st
     return given
 
 
+def refuse_options(options: Iterable[Field]) -> None:
+    """Streams and users have no options yet: refuse any (4041)."""
+    if any(True for _ in options):
+        raise Refusal(Status.UNSUPPORTED_OPTION_KEY)
+
+
 def explicit_options(given: Mapping[str, Value]) -> tuple[Field, ...]:
     """What the creator chose, in wire form, in the order of keys."""
     return tuple(encode_option(key, given[key]) for key in sorted(given))

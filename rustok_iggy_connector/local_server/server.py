@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from rustok_iggy_connector.local_server.broker import Broker
+from rustok_iggy_connector.local_server.client_warnings import ClientWarnings
 from rustok_iggy_connector.local_server.connections import Connection, Limits
 from rustok_iggy_connector.local_server.dispatch import Dispatcher
 
@@ -44,6 +45,7 @@ class Server:
     ) -> None:
         self.limits = limits or Limits()
         self.monotonic = monotonic
+        self.warnings = ClientWarnings(write=logger.warning, monotonic=monotonic)
         self._loop = asyncio.get_running_loop()
         # One thread: logins that hash a password queue behind each other and never take the second core as well.
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="local-server-login")
@@ -177,8 +179,9 @@ class Server:
         while True:
             await asyncio.sleep(TICK_INTERVAL)
             for session in self.broker.tick():
-                logger.warning("member %s of a consumer group dropped: it was silent for too long", session.address)
+                self.warnings.warn("member %s of a group dropped: it was silent for too long", session.address)
                 self.dispatcher.evict(session)
+            self.warnings.tick()
             now = self.monotonic()
             for connection in list(self._connections):
                 connection.drop_if_stuck(now)

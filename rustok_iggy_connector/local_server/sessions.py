@@ -27,7 +27,7 @@ class Session:
     that the client made up for its login.
 
     `waiting` holds requests that must wait for earlier ones, `under_way` counts those that started and are not
-    answered, `bytes_held` the bytes of both. `ends` once the last thing that will be said has been said.
+    answered, `bytes_held` the bytes of both.
     """
 
     id: int
@@ -42,7 +42,6 @@ class Session:
     sends_only: bool = False
     draining: bool = False
     bytes_held: int = 0
-    ends: bool = False
     closed: bool = False
 
     @property

@@ -14,14 +14,14 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from rustok_iggy_connector.local_server.access import OWN_ACCOUNT, allows, denied_in_result
 from rustok_iggy_connector.local_server.changes import Change, ChangeRecorder, Row
 from rustok_iggy_connector.local_server.groups import lowest_free
-from rustok_iggy_connector.local_server.options import NEVER
+from rustok_iggy_connector.local_server.options import NEVER, refuse_options
 from rustok_iggy_connector.local_server.passwords import NOBODY, hash_password, verify_password
 from rustok_iggy_connector.local_server.refusal import Refusal
 from rustok_iggy_connector.wire.codes import Command, Status
@@ -52,6 +52,7 @@ ROOT_PERMISSIONS: Final = Permissions(
     send_messages=True,
 )
 
+_Entry = TypeVar("_Entry")
 Verify: TypeAlias = Callable[[str, str], bool]
 """Whether a password (first) fits a stored hash (second)."""
 
@@ -194,7 +195,7 @@ class Users:
         now: int,
     ) -> User:
         """Refuses a name out of bounds (43) or taken (46), and any option (4041). An unknown status means active."""
-        _refuse_options(options)
+        refuse_options(options)
         self._check_username(username, but_for=None)
         user = User(
             id=lowest_free(self._users),
@@ -202,7 +203,7 @@ class Users:
             password_hash=hash_password(password, salt=salt),
             status=_status(status) or UserStatus.ACTIVE,
             created_at=now,
-            permissions=permissions,
+            permissions=_by_id(permissions),
         )
         return self._put_user(user)
 
@@ -210,7 +211,7 @@ class Users:
         self, user: Identifier, *, username: str | None = None, status: int | None = None, options: Iterable[Field] = ()
     ) -> User:
         """Change what is given. Refuses a missing user (20), a name out of bounds (43) or taken (46)."""
-        _refuse_options(options)
+        refuse_options(options)
         old = self._get(user)
         if username is not None:
             self._check_username(username, but_for=old)
@@ -247,7 +248,7 @@ class Users:
         old = self._get(user)
         if old.id == ROOT_ID:
             raise Refusal(Status.CANNOT_CHANGE_PERMISSIONS, committed=True)
-        return self._put_user(replace(old, permissions=permissions))
+        return self._put_user(replace(old, permissions=_by_id(permissions)))
 
     # Personal access tokens
 
@@ -327,9 +328,19 @@ def _status(code: int) -> UserStatus | None:
     return next((status for status in UserStatus if status == code), None)
 
 
-def _refuse_options(options: Iterable[Field]) -> None:
-    if any(True for _ in options):
-        raise Refusal(Status.UNSUPPORTED_OPTION_KEY)
+def _by_id(permissions: Permissions | None) -> Permissions | None:
+    """Streams and topics in ascending id, each once: what is said last of one counts."""
+    if permissions is None:
+        return None
+    streams = {
+        stream.stream_id: replace(stream, topics=_values_by_key({topic.topic_id: topic for topic in stream.topics}))
+        for stream in permissions.streams
+    }
+    return replace(permissions, streams=_values_by_key(streams))
+
+
+def _values_by_key(entries: dict[int, _Entry]) -> tuple[_Entry, ...]:
+    return tuple(entries[key] for key in sorted(entries))
 
 
 def _token_hash(token: str) -> str:

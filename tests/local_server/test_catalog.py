@@ -297,6 +297,13 @@ def test_balanced_sends_go_round_and_survive_a_smaller_topic() -> None:
     assert catalog.next_balanced_partition(catalog.topic("s", "t")) is None
 
 
+def test_the_next_turn_is_counted_in_the_partitions_there_were() -> None:
+    catalog = with_topic(3)
+    assert [catalog.next_balanced_partition(catalog.topic("s", "t")) for _ in range(3)] == [0, 1, 2]
+    catalog.create_partitions("s", "t", 1, now=30)
+    assert [catalog.next_balanced_partition(catalog.topic("s", "t")) for _ in range(5)] == [0, 1, 2, 3, 0]
+
+
 class CatalogMachine(RuleBasedStateMachine):
     """Random commands; after each, rows that went through JSON give the same catalog."""
 

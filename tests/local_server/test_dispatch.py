@@ -190,9 +190,22 @@ def test_a_join_of_a_client_that_is_gone_makes_no_member() -> None:
     assert desk.dispatcher.bytes_held == 0
 
 
-def test_after_an_eviction_nothing_more_is_done() -> None:
+def test_an_eviction_leaves_the_connection_to_a_later_login() -> None:
     desk = SlowDesk()
-    desk.receive(streams.CreateStream(name="s"), login())
+    desk.receive(streams.CreateStream(name="s"), login("iggy", "wrong"), login(), streams.CreateStream(name="s"))
     desk.slow.turn()
-    assert desk.replies == [(Operation.LOGOUT, -1)]
-    assert desk.session.user_id is None
+    assert desk.replies == [(Operation.REGISTER, 0), (Operation.CREATE_STREAM, 0)]
+    assert [stream.name for stream in desk.broker.catalog.streams] == ["s"]
+
+
+def test_what_comes_behind_the_last_field_is_passed_over(server: InProcessServer) -> None:
+    def make(client: ClientConnection) -> list[bytes]:
+        body = streams.GetStream(stream="s").encode()
+        return [
+            client.send(login()),
+            client.send_raw(Operation.NOT_REPLICATED, b"later", code=Command.PING),
+            client.send_raw(Operation.NOT_REPLICATED, body + b"later", code=Command.GET_STREAM),
+            client.send_raw(Operation.DELETE_STREAM, body + b"later"),
+        ]
+
+    assert raw(server, make) == [0, 0, 0, 0]

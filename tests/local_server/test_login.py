@@ -42,7 +42,8 @@ def test_before_login_only_ping_is_answered(server: InProcessServer) -> None:
     with pytest.raises(EvictedError) as caught:
         stranger.request(streams.CreateStream(name="s"))
     assert caught.value.reason is EvictionReason.NO_SESSION
-    assert not stranger.is_open
+    stranger.log_in()
+    assert isinstance(stranger.request(streams.CreateStream(name="s")), streams.StreamInfo)
 
 
 def test_after_logout_a_session_is_a_stranger_again(topic: InProcessSession) -> None:
@@ -65,20 +66,49 @@ def test_after_logout_a_session_is_a_stranger_again(topic: InProcessSession) -> 
             "INVALID_CREDENTIALS",
         ),
         (token_login("made-up"), "INVALID_TOKEN"),
+        (Login(protocol_version=11264, sdk_name="x", sdk_version="1", username="iggy", password=""), "INVALID_TOKEN"),
         (
             Login(protocol_version=10 << 10, sdk_name="x", sdk_version="1", username="iggy", password="iggy"),
             "INCOMPATIBLE_PROTOCOL",
         ),
     ],
 )
-def test_a_refused_login_ends_the_session_with_its_reason(
+def test_a_refused_login_says_why_and_leaves_the_connection_to_another(
     server: InProcessServer, request_: Message, reason: str
 ) -> None:
     session = server.open_session()
     with pytest.raises(EvictedError) as caught:
         session.request(request_)
     assert caught.value.reason is EvictionReason[reason]
-    assert not session.is_open
+    assert session.request(streams.GetStreams()) == Refusal(Status.UNAUTHENTICATED)
+    session.log_in()
+    assert session.request(streams.GetStreams()) == streams.StreamList()
+
+
+def test_a_login_of_the_same_client_id_takes_the_memberships_with_it(
+    server: InProcessServer, topic: InProcessSession
+) -> None:
+    join(topic)
+    heir = server.open_session(client=topic.client)
+    heir.log_in()
+    assert owned(heir) == (0, 1)
+    assert topic.request(streams.GetStreams()) == Refusal(Status.UNAUTHENTICATED)
+    topic.close()
+    assert owned(heir) == (0, 1)
+    heir.request(Logout())
+    heir.log_in()
+    assert owned(heir) is None
+
+
+def test_the_client_id_of_another_user_is_refused(server: InProcessServer, topic: InProcessSession) -> None:
+    make_user(topic, "other", Permissions())
+    join(topic)
+    thief = server.open_session(client=topic.client)
+    with pytest.raises(EvictedError) as caught:
+        thief.log_in("other", "secret")
+    assert caught.value.reason is EvictionReason.SESSION_ERROR
+    assert owned(topic) == (0, 1)
+    assert thief.request(streams.GetStreams()) == Refusal(Status.UNAUTHENTICATED)
 
 
 def make_user(root: InProcessSession, name: str, permissions: Permissions) -> None:
@@ -116,6 +146,14 @@ def test_rights_end_at_once_when_they_are_taken_or_the_user_is_deleted(
     assert sender.request(send(b"a")) == confirmation(0)
     topic.request(DeleteUser(user="sender"))
     assert sender.request(send(b"a")) == Refusal(Status.UNAUTHORIZED)
+
+
+def test_an_unknown_status_of_a_new_user_is_shown_once_and_means_active(client: InProcessSession) -> None:
+    made = client.request(CreateUser(username="alice", password="secret", status=9))
+    found = client.request(GetUser(user="alice"))
+    assert isinstance(made, UserDetails)
+    assert isinstance(found, UserDetails)
+    assert (made.user.status, found.user.status) == (9, 1)
 
 
 def test_accounts_can_be_changed(server: InProcessServer, client: InProcessSession) -> None:

@@ -1,5 +1,7 @@
 """Sends, polls, stored offsets, and what happens to them when topics change: through frames."""
 
+from dataclasses import replace
+
 from xxhash import xxh32_intdigest
 
 from rustok_iggy_connector.local_server.broker import RETENTION_INTERVAL
@@ -106,6 +108,25 @@ def test_purging_starts_again_at_offset_0_without_offsets(topic: InProcessSessio
     assert topic.request(send(b"c")) == confirmation(0)
     topic.request(streams.PurgeStream(stream="s"))
     assert topic.request(send(b"d")) == confirmation(0)
+
+
+def test_the_reply_to_a_new_topic_shows_no_segment_yet(topic: InProcessSession) -> None:
+    made = topic.request(topics.CreateTopic(stream="s", name="u", partitions_count=1))
+    assert isinstance(made, topics.TopicDetails)
+    assert [partition.segments_count for partition in made.partitions] == [0]
+    found = topic.request(topics.GetTopic(stream="s", topic="u"))
+    assert isinstance(found, topics.TopicDetails)
+    assert [partition.segments_count for partition in found.partitions] == [1]
+
+
+def test_an_offset_is_acknowledged_by_the_leader_or_a_quorum(topic: InProcessSession) -> None:
+    topic.request(send(b"a"))
+    stores = [replace(store(SINGLE, 0), acknowledge=acknowledge) for acknowledge in (0, 1, 2)]
+    assert [topic.request(each) for each in stores] == [
+        system.Empty(),
+        system.Empty(),
+        Refusal(Status.RESOURCE_NOT_FOUND),
+    ]
 
 
 def test_a_topic_made_anew_has_nothing_of_the_old_one(topic: InProcessSession) -> None:

@@ -167,6 +167,27 @@ def test_new_permissions_count_at_once(users: Users) -> None:
     assert_refused(41, lambda: users.authorize(1, Command.SEND_MESSAGES, stream_id=0, topic_id=1), committed=False)
 
 
+def test_permissions_are_kept_by_id_and_the_last_word_counts(users: Users) -> None:
+    topics = tuple(TopicPermissions(topic_id=topic_id, read_topic=True) for topic_id in (5, 2))
+    users.update_permissions(
+        "alice",
+        Permissions(
+            streams=(
+                StreamPermissions(stream_id=7, read_stream=True, topics=topics),
+                StreamPermissions(stream_id=3, read_stream=True),
+                StreamPermissions(stream_id=3, send_messages=True),
+            )
+        ),
+    )
+    alice = users.find("alice")
+    assert alice is not None
+    assert alice.permissions is not None
+    assert alice.permissions.streams == (
+        StreamPermissions(stream_id=3, send_messages=True),
+        StreamPermissions(stream_id=7, read_stream=True, topics=topics[::-1]),
+    )
+
+
 def test_a_denied_write_is_refused_in_its_result(users: Users) -> None:
     assert_refused(41, lambda: users.authorize(1, Command.CREATE_STREAM), committed=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rustok_iggy_connector.local_server.broker import Broker
 from rustok_iggy_connector.local_server.passwords import SALT_BYTES
 from rustok_iggy_connector.local_server.refusal import Refusal
@@ -30,7 +32,8 @@ def create_user(broker: Broker, session: Session, request: users.CreateUser) -> 
         salt=broker.world.randomness(SALT_BYTES),
         now=broker.world.now(),
     )
-    return _user_details(made)
+    shown = replace(_user_info(made), status=request.status)  # an unknown one is shown once, and means active
+    return users.UserDetails(user=shown, permissions=made.permissions)
 
 
 def update_user(broker: Broker, session: Session, request: users.UpdateUser) -> None:

@@ -24,7 +24,7 @@ from rustok_iggy_connector.wire.commands.messages import (
     SendMessages,
     SendMessagesReply,
 )
-from rustok_iggy_connector.wire.commands.offsets import DeleteOffset, GetOffset, OffsetInfo, StoreOffset
+from rustok_iggy_connector.wire.commands.offsets import Acknowledge, DeleteOffset, GetOffset, OffsetInfo, StoreOffset
 from rustok_iggy_connector.wire.primitives import (
     Buffer,
     Consumer,
@@ -34,6 +34,7 @@ from rustok_iggy_connector.wire.primitives import (
     PartitioningKind,
 )
 
+_ACKNOWLEDGES: Final = frozenset(Acknowledge)
 _KEY_SEED: Final = 0
 """Keys and names of single consumers are hashed with XXH32 of this seed, as the published client does."""
 
@@ -60,11 +61,7 @@ def decode_send(body: Buffer) -> Send:
 
 
 def send_messages(broker: Broker, session: Session, request: Send) -> SendMessagesReply:
-    """Refuses whatever is not there with 20, as iggy-server does for all that addresses a partition to write."""
-    topic = broker.catalog.find_topic(request.stream, request.topic)
-    partition = None if topic is None else _target(broker, topic, request.partitioning)
-    if topic is None or partition is None:
-        raise Refusal(Status.RESOURCE_NOT_FOUND)
+    topic, partition = place_of_send(broker, request)
     append = broker.log(partition).plan_append(request.batch, partition_id=partition.id, now=broker.world.now())
     broker.commits.writes.append(append)
     confirmation = SendConfirmation(
@@ -74,6 +71,15 @@ def send_messages(broker: Broker, session: Session, request: Send) -> SendMessag
         base_offset=append.batch.base_offset,
     )
     return SendMessagesReply(confirmations=(confirmation,))
+
+
+def place_of_send(broker: Broker, request: Send) -> tuple[Topic, Partition]:
+    """Refuses whatever is not there with 20, as iggy-server does for all that addresses a partition to write."""
+    topic = broker.catalog.find_topic(request.stream, request.topic)
+    partition = None if topic is None else _target(broker, topic, request.partitioning)
+    if topic is None or partition is None:
+        raise Refusal(Status.RESOURCE_NOT_FOUND)
+    return topic, partition
 
 
 def poll_messages(broker: Broker, session: Session, request: PollMessages) -> Parts:
@@ -100,15 +106,31 @@ def get_offset(broker: Broker, session: Session, request: GetOffset) -> OffsetIn
 
 
 def store_offset(broker: Broker, session: Session, request: StoreOffset) -> None:
-    """Refuses what is not there or not the member's own (20), and an offset past the end (4100)."""
-    log, key = _fenced(broker, session, request)
+    """Refuses as `place_of_offset`, and an offset past the end (4100)."""
+    log, key = place_of_offset(broker, session, request)
     broker.commits.writes.append(log.plan_offset(key, request.offset))
 
 
 def delete_offset(broker: Broker, session: Session, request: DeleteOffset) -> None:
-    """Refuses what is not there or not the member's own (20), and when none is stored (3021)."""
-    log, key = _fenced(broker, session, request)
+    """Refuses as `place_of_offset`, and when none is stored (3021)."""
+    log, key = place_of_offset(broker, session, request)
     broker.commits.writes.append(log.plan_offset_removal(key))
+
+
+def place_of_offset(
+    broker: Broker, session: Session, request: StoreOffset | DeleteOffset
+) -> tuple[PartitionLog, ConsumerKey]:
+    """Where an offset is kept. Refuses (20) what is not there or not the member's own, and a wrong `acknowledge`."""
+    topic = broker.catalog.find_topic(request.stream, request.topic)
+    partition = None if topic is None or request.partition_id is None else topic.partition(request.partition_id)
+    key = None if topic is None else _offset_key(broker, topic, request.consumer)
+    if topic is None or partition is None or key is None or request.acknowledge not in _ACKNOWLEDGES:
+        raise Refusal(Status.RESOURCE_NOT_FOUND)
+    if request.consumer.kind is ConsumerKind.GROUP:
+        group = broker.catalog.groups.find(topic, request.consumer.id)
+        if group is None or not group.may_commit(session, partition.id):
+            raise Refusal(Status.RESOURCE_NOT_FOUND)
+    return broker.log(partition), key
 
 
 def consumer_key(consumer: Consumer) -> ConsumerKey:
@@ -178,16 +200,3 @@ def _offset_key(broker: Broker, topic: Topic, consumer: Consumer) -> ConsumerKey
         return consumer_key(consumer)
     group = broker.catalog.groups.find(topic, consumer.id)
     return None if group is None else ConsumerKey(ConsumerKind.GROUP, group.id)
-
-
-def _fenced(broker: Broker, session: Session, request: StoreOffset | DeleteOffset) -> tuple[PartitionLog, ConsumerKey]:
-    topic = broker.catalog.find_topic(request.stream, request.topic)
-    partition = None if topic is None or request.partition_id is None else topic.partition(request.partition_id)
-    key = None if topic is None else _offset_key(broker, topic, request.consumer)
-    if topic is None or partition is None or key is None:
-        raise Refusal(Status.RESOURCE_NOT_FOUND)
-    if request.consumer.kind is ConsumerKind.GROUP:
-        group = broker.catalog.groups.find(topic, request.consumer.id)
-        if group is None or not group.may_commit(session, partition.id):
-            raise Refusal(Status.RESOURCE_NOT_FOUND)
-    return broker.log(partition), key

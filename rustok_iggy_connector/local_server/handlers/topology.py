@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rustok_iggy_connector.local_server.broker import Broker
 from rustok_iggy_connector.local_server.entries import Stream, Topic
@@ -66,7 +67,9 @@ def create_topic(broker: Broker, session: Session, request: topics.CreateTopic) 
         now=broker.world.now(),
     )
     broker.add_logs(made, made.partitions)
-    return _topic_details(broker, made)
+    details = _topic_details(broker, made)
+    # The reply is made before the partitions are, as iggy-server's is: their first segments are not there yet.
+    return replace(details, partitions=tuple(replace(partition, segments_count=0) for partition in details.partitions))
 
 
 def update_topic(broker: Broker, session: Session, request: topics.UpdateTopic) -> None:
