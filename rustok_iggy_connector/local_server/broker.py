@@ -44,15 +44,16 @@ RETENTION_INTERVAL: Final = 60.0
 HEARTBEAT_TIMEOUT: Final = 36.0
 """Seconds of silence after which a member of a group is dropped: 1.2 times iggy-server's heartbeat interval of 30 s."""
 
-RunSlow: TypeAlias = Callable[[Callable[[], Any], Callable[[Any], None]], None]
-"""Runs the first where it may take 50 ms, and gives what it returned to the second, back where the broker lives."""
+RunSlow: TypeAlias = Callable[[Callable[[], Any], Callable[[Any], None], str, int], None]
+"""Runs the first where it may take 50 ms, and gives what it returned to the second, back where the broker lives. The
+rest says whose turn it is (SlowWork): for which account it is, and how often that was guessed at."""
 
 
 def _at_once(call: Callable[[], None]) -> None:
     call()
 
 
-def _run_here(work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+def _run_here(work: Callable[[], Any], then: Callable[[Any], None], *_: object) -> None:
     then(work())
 
 

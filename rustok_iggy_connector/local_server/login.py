@@ -59,7 +59,8 @@ def log_in(broker: Broker, session: Session, frame: RequestFrame, finish: Finish
             broker.passwords.learn(request.password, stored, fits)
             conclude()
 
-        broker.world.run_slow(partial(verify_password, request.password, stored), learned)
+        check = partial(verify_password, request.password, stored)
+        broker.world.run_slow(check, learned, stored, broker.passwords.guesses(stored))
 
 
 def _conclude(

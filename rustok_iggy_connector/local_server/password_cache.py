@@ -25,7 +25,7 @@ class PasswordCache:
     def __init__(self, *, key: bytes, verify: Callable[[str, str], bool] = verify_password) -> None:
         self._key = key
         self._verify = verify
-        self._known: dict[bool, OrderedDict[bytes, None]] = {True: OrderedDict(), False: OrderedDict()}
+        self._known: dict[bool, OrderedDict[bytes, str]] = {True: OrderedDict(), False: OrderedDict()}
 
     def knows(self, password: str, stored: str) -> bool:
         """Whether `verify` would answer at once."""
@@ -39,10 +39,14 @@ class PasswordCache:
     def learn(self, password: str, stored: str, fits: bool) -> bool:
         """Remember an answer found elsewhere; gives it back."""
         alike = self._known[fits]
-        alike[self._entry(password, stored)] = None
+        alike[self._entry(password, stored)] = stored
         if len(alike) > MAX_ENTRIES:
             alike.popitem(last=False)
         return fits
+
+    def guesses(self, stored: str) -> int:
+        """How many wrong passwords for this line are remembered."""
+        return sum(line == stored for line in self._known[False].values())
 
     def _answer(self, entry: bytes) -> bool | None:
         return next((fits for fits, entries in self._known.items() if entry in entries), None)

@@ -16,6 +16,7 @@ from rustok_iggy_connector.local_server.broker import Broker
 from rustok_iggy_connector.local_server.client_warnings import ClientWarnings
 from rustok_iggy_connector.local_server.connections import Connection, Limits
 from rustok_iggy_connector.local_server.dispatch import Dispatcher
+from rustok_iggy_connector.local_server.slow_work import SlowWork
 
 logger = logging.getLogger("rustok_iggy_connector.local_server")
 
@@ -49,6 +50,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         # One thread: logins that hash a password queue behind each other and never take the second core as well.
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="local-server-login")
+        self.run_slow = SlowWork(self._hash).submit
         self._connections: set[Connection] = set()
         self._stopped = asyncio.Event()
         self._listener: asyncio.Server | None = None
@@ -67,7 +69,7 @@ class Server:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
 
-    def run_slow(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def _hash(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Run `work` in the hashing thread and `then` here, unless the work failed, which is reported."""
 
         def done(future: asyncio.Future[Any]) -> None:

@@ -29,3 +29,4 @@ def test_guesses_are_forgotten_and_displace_no_password_that_fits() -> None:
     assert cache.knows("right", "line")
     assert cache.knows(f"guess {MAX_ENTRIES}", "line")
     assert not cache.knows("guess 0", "line")
+    assert (cache.guesses("line"), cache.guesses("other")) == (MAX_ENTRIES, 0)

@@ -112,6 +112,19 @@ async def test_half_a_header_and_silence_ends_a_connection(data: bytes, caplog: 
     assert caplog.text.count("dropped") == 1
 
 
+async def test_a_connection_that_nobody_logs_in_to_ends(caplog: pytest.LogCaptureFixture) -> None:
+    def wait(port: int) -> None:
+        with SocketClient(port) as other, SocketClient(port) as stranger:
+            other.log_in()
+            assert stranger.request(system.Ping()) == system.Empty()
+            assert is_closed_by_peer(stranger.socket)
+            assert other.request(system.Ping()) == system.Empty()
+
+    async with serving(frame_timeout=1.0) as (_, port):
+        await in_thread(lambda: wait(port))
+    assert caplog.text.count("silent and not logged in") == 1
+
+
 async def test_more_connections_than_allowed_are_refused_until_one_goes(caplog: pytest.LogCaptureFixture) -> None:
     def connect(port: int) -> None:
         with SocketClient(port) as first, SocketClient(port) as second:
