@@ -244,7 +244,7 @@ class ConsumerGroupManager:
 
     async def _store(self, group: ConsumerGroup, offsets: Mapping[int, int | None]) -> None:
         """Set offsets at the server and in the journal of dead letters, which remembers what was done as well."""
-        dlq = await self._dlq()
+        dlq, topic = await self._dlq(), await self._topic(group.topic)
         sources = {source: offsets[source.partition] for source in self._sources(group) if source.partition in offsets}
 
         async def claim(generation: int) -> None:
@@ -255,6 +255,7 @@ class ConsumerGroupManager:
                 sources,
                 stream=self._stream,
                 dlq_partitions=dlq.partitions,
+                topic_created_at=topic.created_at,
                 group_id=group.id,
                 generation=generation,
             )

@@ -17,7 +17,7 @@ from rustok_iggy.batch_publisher import publish_batch
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.config import IggyConfig
 from rustok_iggy.consumer.consumption import Consumption
-from rustok_iggy.consumer.context import DeliveryContext
+from rustok_iggy.consumer.context import NO_GROUP, DeliveryContext
 from rustok_iggy.consumer.delivery import EnvelopeReader, runner
 from rustok_iggy.consumer.group_statistics import total
 from rustok_iggy.consumer.own_journals import OwnJournals
@@ -342,7 +342,7 @@ class MemoryTransport(IggyTransport):
         decoded = self._reader.decode(message.payload)
         context = DeliveryContext(
             group="deliver",
-            group_id=0,
+            life=NO_GROUP,
             generation=0,
             topic=topic,
             partition_id=partition_id,

@@ -222,6 +222,7 @@ def _topic_info(found: topics.TopicDetails) -> TopicInfo:
     return TopicInfo(
         id=topic.id,
         name=topic.name,
+        created_at=topic.created_at,
         partitions=topic.partitions_count,
         messages=topic.messages_count,
         size_bytes=topic.size_bytes,

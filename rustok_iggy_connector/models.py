@@ -173,12 +173,14 @@ class TopicSpec:
 class TopicInfo:
     """What a topic is.
 
-    `durability` is None when the server does not say. `current_offsets` maps each partition that ever held a message
-    to its last offset. Ages in seconds, sizes in bytes; None = without limit.
+    `created_at`, in µs since 1970 UTC, tells it from one that was deleted and made anew under its name; an `id` is
+    given again. `durability` is None when the server does not say. `current_offsets` maps each partition that ever held
+    a message to its last offset. Ages in seconds, sizes in bytes; None = without limit.
     """
 
     id: int
     name: str
+    created_at: int
     partitions: int
     messages: int
     size_bytes: int
@@ -202,7 +204,8 @@ class StreamInfo:
 class GroupInfo:
     """What a consumer group is. `members` maps each member's id to the partitions it owns.
 
-    A group that is created again under the same name has a higher `id`.
+    A group that is created again under the same name has a higher `id`, as long as its topic is the same one: with a
+    new topic the ids begin again.
     """
 
     id: int

@@ -14,13 +14,28 @@ from rustok_iggy.moments import EPOCH, MICROSECOND
 from rustok_iggy_connector import Position
 
 
+class GroupLife(NamedTuple):
+    """Which group of that name it is: one that is made anew has a higher id, and the ids begin again with its topic.
+
+    `topic_created_at` in µs since 1970 UTC.
+    """
+
+    topic_created_at: int
+    group_id: int
+
+
+NO_GROUP = GroupLife(0, 0)
+"""Of a delivery that no group took from the log."""
+
+
 class Fence(NamedTuple):
     """Grows with every change of ownership: a host that stores it can refuse effects of an earlier owner.
 
-    Compare group id and generation (`fence[:2]`), per topic and partition: a dead letter that runs again comes after
-    higher positions. A group that is created again has a higher id.
+    Compare all but the position (`fence[:3]`), per topic and partition: a dead letter that runs again comes after
+    higher positions. A group that is created again has a higher id; a topic that is, a later `topic_created_at`.
     """
 
+    topic_created_at: int
     group_id: int
     generation: int
     position: Position
@@ -41,8 +56,8 @@ class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt to hand one message to one handler. `attempt` starts at 1; `stored_at` in µs since 1970 UTC."""
 
     group: str
-    group_id: int
-    generation: int
+    life: GroupLife = NO_GROUP
+    generation: int = 0
     topic: str
     partition_id: int
     offset: int
@@ -65,6 +80,11 @@ class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
         self.acknowledge()
 
     @property
+    def group_id(self) -> int:
+        """The group's number at the server."""
+        return self.life.group_id
+
+    @property
     def position(self) -> Position:
         """Where the message stands."""
         return Position(self.topic, self.partition_id, self.offset)
@@ -72,7 +92,7 @@ class DeliveryContext(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def fence(self) -> Fence:
         """See Fence."""
-        return Fence(self.group_id, self.generation, self.position)
+        return Fence(*self.life, self.generation, self.position)
 
     @property
     def timestamp(self) -> datetime:

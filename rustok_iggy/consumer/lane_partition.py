@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.parking import FailedDelivery
 
 
@@ -14,7 +15,7 @@ class Partition(Protocol):
     partition_id: int
 
     @property
-    def group_id(self) -> int: ...
+    def life(self) -> GroupLife: ...
 
     @property
     def generation(self) -> int: ...

@@ -258,7 +258,7 @@ class LaneRunner:
         partition, services = self._partition, self._services
         return DeliveryContext(
             group=services.group,
-            group_id=partition.group_id,
+            life=partition.life,
             generation=partition.generation,
             topic=services.topic,
             partition_id=partition.partition_id,

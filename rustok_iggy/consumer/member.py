@@ -10,9 +10,10 @@ from functools import partial
 from uuid import UUID
 
 from rustok_iggy.consumer.assignment import Handover, changes, handover, may_begin
+from rustok_iggy.consumer.context import NO_GROUP
 from rustok_iggy.consumer.group_statistics import GroupStanding, standing
 from rustok_iggy.consumer.liveness import patience, stalled
-from rustok_iggy.consumer.membership import is_transient
+from rustok_iggy.consumer.membership import is_transient, life_of
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.partition_health import together
 from rustok_iggy.consumer.source_journal import Journals
@@ -69,7 +70,7 @@ class GroupMember:
         self._answered = asyncio.Event()
         self._stopping = False
         self._failure: Exception | None = None
-        self.group_id = 0
+        self.life = NO_GROUP
 
     @property
     def name(self) -> str:
@@ -228,12 +229,11 @@ class GroupMember:
         return await self._connector.subscribe(stream=stream, topic=topic, group=group)
 
     async def _know_group(self) -> None:
-        """A group that was made anew counts its generations again, under a higher id: what was claimed is not ours."""
-        found = await self._connector.admin.describe_group(
-            stream=self._stream, topic=self._services.topic, group=self._services.group
-        )
-        if found is not None and found.id != self.group_id:
-            self.group_id = found.id
+        """A group that was made anew counts its generations again: what was claimed in its earlier life is not ours."""
+        admin, services = self._connector.admin, self._services
+        life = await life_of(admin, stream=self._stream, topic=services.topic, group=services.group)
+        if life is not None and life != self.life:
+            self.life = life
             for partition_id in self.partitions:
                 self._lose(partition_id)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rustok_iggy_connector import Assignment, ConnectorError, MessageSubscriber, NotAssignedError
+from rustok_iggy.consumer.context import GroupLife
+from rustok_iggy_connector import Assignment, ConnectorError, MessageSubscriber, NotAssignedError, TopologyAdmin
 
 
 class Membership(Protocol):
@@ -14,7 +15,7 @@ class Membership(Protocol):
     def subscriber(self) -> MessageSubscriber: ...
 
     @property
-    def group_id(self) -> int: ...
+    def life(self) -> GroupLife: ...
 
     def may_begin(self) -> bool:
         """Whether a delivery may begin now."""
@@ -35,6 +36,13 @@ class Membership(Protocol):
     def overtaken(self, partition_id: int) -> None:
         """The journal says that a partition is another's, whatever the server says."""
         ...
+
+
+async def life_of(admin: TopologyAdmin, *, stream: str, topic: str, group: str) -> GroupLife | None:
+    """Return which group of that name it is; None when it is gone. Raises connector errors."""
+    described = await admin.describe_topic(stream=stream, topic=topic)
+    found = await admin.describe_group(stream=stream, topic=topic, group=group)
+    return None if described is None or found is None else GroupLife(described.created_at, found.id)
 
 
 def is_transient(error: ConnectorError) -> bool:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from rustok_iggy.consumer import partition_health
 from rustok_iggy.consumer.commits import Commits
+from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.delivery import Delivery, NotRun
 from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.lane_runner import LaneRunner
@@ -63,7 +64,7 @@ class PartitionConsumer:
             self.commits,
             self.watch,
             member=journals.member,
-            group_id=member.group_id,
+            life=member.life,
             generation=generation,
         )
         self.runner = LaneRunner(services, self)
@@ -136,8 +137,8 @@ class PartitionConsumer:
     # What its parts ask
 
     @property
-    def group_id(self) -> int:
-        return self.member.group_id
+    def life(self) -> GroupLife:
+        return self.member.life
 
     @property
     def generation(self) -> int:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from rustok_iggy.consumer.commits import Commits
+from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.log_watch import LogWatch
 from rustok_iggy.consumer.source_journal import SourceJournal
 from rustok_iggy.dead_letters.records import NOTHING_COMMITTED, Epoch
@@ -22,7 +23,7 @@ class Tenure:
         watch: LogWatch,
         *,
         member: str,
-        group_id: int,
+        life: GroupLife,
         generation: int,
     ) -> None:
         self._clock = clock
@@ -30,7 +31,7 @@ class Tenure:
         self._commits = commits
         self._watch = watch
         self._member = member
-        self._group_id = group_id
+        self._life = life
         self._newest = generation
         self._gaining: asyncio.Task[int] | None = None
         self._renewal = asyncio.Event()
@@ -94,7 +95,10 @@ class Tenure:
         await self._watch.compare(journal.journal, noted_at=journal.low_mark_at, committed=self._committed())
 
     def _epoch(self) -> Epoch:
-        return Epoch(group_id=self._group_id, generation=self.generation, member=self._member)
+        topic_created_at, group_id = self._life
+        return Epoch(
+            group_id=group_id, generation=self.generation, member=self._member, topic_created_at=topic_created_at
+        )
 
     def _committed(self) -> int:
         stored = self._commits.watermark.stored

@@ -33,6 +33,7 @@ async def claim_for_reset(
     *,
     stream: str,
     dlq_partitions: int,
+    topic_created_at: int,
     group_id: int,
     generation: int,
 ) -> None:
@@ -40,7 +41,7 @@ async def claim_for_reset(
 
     Idempotent. Raises connector errors.
     """
-    epoch = Epoch(group_id=group_id, generation=generation, member=MEMBER)
+    epoch = Epoch(group_id=group_id, generation=generation, member=MEMBER, topic_created_at=topic_created_at)
     policy = RetryPolicy(max_elapsed=WRITE_TIMEOUT)
     for source, offset in offsets.items():
         committed = NOTHING_COMMITTED if offset is None else offset

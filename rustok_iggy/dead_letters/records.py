@@ -45,20 +45,22 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class Epoch(Struct, frozen=True, kw_only=True, array_like=True):
-    """Under which assignment an owner wrote. `member` names the owner; only the other two order epochs.
+    """Under which assignment an owner wrote. `member` names the owner; only the others order epochs.
 
     The generation rises with every change of the group, also over a restart of the server; a group that is created
-    again starts its generations again, but has a higher id.
+    again starts its generations again, but has a higher id; a topic that is created again starts the ids again, but at
+    a later time, in µs since 1970 UTC. 0: of a record from before times were written.
     """
 
     group_id: U64
     generation: U64
     member: Name
+    topic_created_at: U64 = 0
 
     @property
-    def rank(self) -> tuple[int, int]:
+    def rank(self) -> tuple[int, int, int]:
         """What epochs are compared by."""
-        return self.group_id, self.generation
+        return self.topic_created_at, self.group_id, self.generation
 
 
 class Cause(StrEnum):

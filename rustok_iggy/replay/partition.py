@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Protocol
 
+from rustok_iggy.consumer.context import NO_GROUP
 from rustok_iggy.consumer.parking import FailedDelivery
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.replay.replay_run import Found
@@ -32,7 +33,7 @@ class ReplayPartition:
     """
 
     generation = 0
-    group_id = 0
+    life = NO_GROUP
 
     def __init__(self, crew: Owner, partition_id: int, next_offset: int) -> None:
         self._crew = crew

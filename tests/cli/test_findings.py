@@ -18,6 +18,7 @@ def topic(durability: Durability | None = Durability.PERSISTED, *, segment_bytes
     return TopicInfo(
         id=0,
         name="domain",
+        created_at=0,
         partitions=1,
         messages=10_000,
         size_bytes=10_000 * 1024,

@@ -123,6 +123,20 @@ async def test_a_log_that_was_begun_again_and_grew_longer_than_before_is_told_un
         assert [after.book.numbers(tenant) for tenant in tenants] == [[*range(10, 16)]] * 2
 
 
+async def test_a_topic_made_anew_where_nothing_was_noted_is_consumed_from_its_first_event(place: Place) -> None:
+    """Its groups' ids and generations begin again: claims that were counted on from those would all be void."""
+    handler = Handler()
+    async with place.transport() as operator:
+        for _ in range(3):
+            async with place.service(Handler()) as service:
+                await until(lambda at=service: at.statistics().groups[0].standing.partitions == PARTITIONS)  # type: ignore[misc]
+        await make_anew(operator, place)
+        async with place.service(handler) as service:
+            await publish(operator, [tenant_of(0)], range(3))
+            await until(lambda: handler.book.distinct == 3)
+            assert service.statistics().consuming.lost_partitions == 0
+
+
 async def test_a_group_that_was_reset_to_where_it_was_is_not_told_again(place: Place) -> None:
     """Its journal notes the same offset as before, of another log."""
     tenants, handler = [tenant_of(0)], Handler()

@@ -30,7 +30,7 @@ from tests.waiting import until
 catalog, older = EventCatalog("tests"), EventCatalog("older")
 TENANT = uuid4()
 PLACE = Position("domain", 3, 17)
-CONTEXT = DeliveryContext(group="g", group_id=1, generation=1, topic="t", partition_id=0, offset=0, stored_at=0)
+CONTEXT = DeliveryContext(group="g", generation=1, topic="t", partition_id=0, offset=0, stored_at=0)
 
 
 @catalog.event("thing.named")

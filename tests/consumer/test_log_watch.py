@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from rustok_iggy import OffsetOutOfRangeError
+from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.log_watch import LogWatch
 from rustok_iggy_connector import Assignment, ConnectionLostError, PolledMessages, ReceivedMessage
 from tests.consumer.hosts import Recorder
@@ -23,7 +24,7 @@ class Member:
 
     def __init__(self, subscriber: ScriptedSubscriber) -> None:
         self.subscriber = subscriber
-        self.group_id = 3
+        self.life = GroupLife(topic_created_at=0, group_id=3)
 
     def may_begin(self) -> bool:
         return True

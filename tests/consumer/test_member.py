@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy.consumer.subscription import Handler, Start
 from rustok_iggy.errors import OffsetOutOfRangeError
@@ -25,14 +27,17 @@ class Server:
     def __init__(self, subscriber: ScriptedSubscriber) -> None:
         self.subscriber = subscriber
         self.groups: list[str] = []
-        self.group_id = 5
+        self.life = GroupLife(topic_created_at=9, group_id=5)
 
     @property
     def admin(self) -> "Server":
         return self
 
     async def describe_group(self, *, stream: str, topic: str, group: str) -> GroupInfo | None:
-        return GroupInfo(id=self.group_id, name=group, members={}) if group in self.groups else None
+        return GroupInfo(id=self.life.group_id, name=group, members={}) if group in self.groups else None
+
+    async def describe_topic(self, *, stream: str, topic: str) -> Any:
+        return SimpleNamespace(created_at=self.life.topic_created_at)
 
     async def create_group(self, *, stream: str, topic: str, group: str) -> None:
         self.groups.append(group)
@@ -71,7 +76,7 @@ async def test_it_creates_its_group_consumes_what_it_owns_and_leaves() -> None:
     async with member(subscriber, handler) as (subject, task):
         await until(lambda: len(handler.seen) == 6)
         assert subject.partitions == (0, 2)
-        assert subject.group_id == 5
+        assert subject.life == GroupLife(topic_created_at=9, group_id=5)
     assert task.exception() is None
     assert subscriber.left
     assert subscriber.offsets == {0: 2, 2: 2}
@@ -184,18 +189,19 @@ async def test_another_members_commit_in_between_starts_the_partition_anew() -> 
     assert all(offset >= 7 for _, offset in subscriber.commits)
 
 
-async def test_a_group_that_was_made_anew_is_claimed_under_its_own_id() -> None:
-    """Its generations are counted from one again: claims under the old id would be void beside those of others."""
+@pytest.mark.parametrize("anew", [GroupLife(9, 6), GroupLife(10, 0)], ids=["group", "topic"])
+async def test_a_group_or_topic_that_was_made_anew_is_claimed_under_its_own_life(anew: GroupLife) -> None:
+    """Its generations are counted from one again: claims under the old life would be void beside those of others."""
     subscriber, handler = subscriber_with(0), Recorder()
     subscriber.generation = 4
     async with member(subscriber, handler) as (subject, _):
         await until(lambda: subscriber.offsets == {0: 2})
-        subject._connector.group_id = 6  # type: ignore[attr-defined]  # of Server
+        subject._connector.life = anew  # type: ignore[attr-defined]  # of Server
         subscriber.generation = 1
-        await until(lambda: subject.group_id == 6)
+        await until(lambda: subject.life == anew)
         subscriber.logs[0] += stored(3)
         await until(lambda: len(handler.seen) == 4)
-    assert [context.fence[:2] for _, context in handler.seen] == [(5, 4)] * 3 + [(6, 1)]
+    assert [context.fence[:3] for _, context in handler.seen] == [(9, 5, 4)] * 3 + [(*anew, 1)]
 
 
 async def test_a_new_generation_without_another_commit_changes_nothing() -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from rustok_iggy import DeliveryContext, EventEnvelope, OffsetOutOfRangeError, OnGap, Reject, TransportClosedError
+from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy.dead_letters.records import Claim, Epoch, Source
@@ -27,12 +28,15 @@ from tests.waiting import until
 pytestmark = pytest.mark.anyio
 
 
+LIFE = GroupLife(topic_created_at=0, group_id=3)
+
+
 @dataclass
 class Member:
     """Always allowed; counts how often it was asked who owns what."""
 
     subscriber: MessageSubscriber
-    group_id: int = 3
+    life: GroupLife = LIFE
     allowed: bool = True
     asked: int = 0
 

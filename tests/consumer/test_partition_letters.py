@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from rustok_iggy import EVERYTHING, DeadLetterError
+from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
 from rustok_iggy.dead_letters.records import Action, Attempt, Claim, Epoch, Letter, Request, Settlement, Source
@@ -29,7 +30,7 @@ SOURCE = Source(group="g", topic="domain", partition=0)
 class Member:
     """Owns the partition as long as the test says so."""
 
-    group_id = 3
+    life = GroupLife(topic_created_at=0, group_id=3)
 
     def __init__(self, subscriber: ScriptedSubscriber) -> None:
         self.subscriber = subscriber

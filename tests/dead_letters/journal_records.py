@@ -42,8 +42,8 @@ def request_id(number: int) -> UUID:
     return UUID(int=3000 + number)
 
 
-def epoch(generation: int, member: str = "A", *, group_id: int = 1) -> Epoch:
-    return Epoch(group_id=group_id, generation=generation, member=member)
+def epoch(generation: int, member: str = "A", *, group_id: int = 1, topic: int = 0) -> Epoch:
+    return Epoch(group_id=group_id, generation=generation, member=member, topic_created_at=topic)
 
 
 def failure(**changes: Any) -> Failure:

@@ -34,7 +34,7 @@ class NaiveLetter:
 
 @dataclass
 class NaiveJournal:
-    fence: tuple[int, int] = (0, 0)
+    fence: tuple[int, int, int] = (0, 0, 0)
     low_mark: int = -1
     letters: dict[int, NaiveLetter] = field(default_factory=dict)
     requests: list[UUID] = field(default_factory=list)
@@ -64,7 +64,7 @@ def naive_fold(log: Sequence[AnyRecord], source: Source) -> NaiveJournal:
 
 def take_in(naive: NaiveJournal, record: AnyRecord, position: int) -> None:
     assert not isinstance(record, Request)
-    rank = (record.epoch.group_id, record.epoch.generation)
+    rank = (record.epoch.topic_created_at, record.epoch.group_id, record.epoch.generation)
     if rank < naive.fence:
         naive.void.add(position)
         return

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rustok_iggy.dead_letters.journal import Journal, Verdict
-from rustok_iggy.dead_letters.records import Outcome
+from rustok_iggy.dead_letters.records import Epoch, Outcome
 from rustok_iggy.dead_letters.snapshot import Progress
 from tests.dead_letters.journal_records import (
     ELSEWHERE,
@@ -70,8 +70,8 @@ def test_whatever_an_overtaken_owner_writes_is_void(record: object) -> None:
     assert journal.snapshot() == before
 
 
-def test_a_group_made_again_starts_its_generations_again_under_a_higher_id() -> None:
-    reborn = epoch(1, group_id=2)
+@pytest.mark.parametrize("reborn", [epoch(1, group_id=2), epoch(1, group_id=0, topic=1)], ids=["group", "topic"])
+def test_a_group_made_again_starts_its_generations_again_under_a_higher_id_or_in_a_later_topic(reborn: Epoch) -> None:
     journal = folded(claim(epoch(900)), claim(reborn))
     assert journal.claim is not None
     assert journal.claim.epoch == reborn

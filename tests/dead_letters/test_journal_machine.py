@@ -45,6 +45,7 @@ class JournalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(journal_type=self.journal_type)
+        self.topic = 0
         self.group_id = 1
         self.generation = 0
         self.waiting: list[Owner] = []
@@ -58,13 +59,22 @@ class JournalMachine(RuleBasedStateMachine):
     def deal(self, member: str) -> None:
         """The server gives the partition to `member`, who reads the committed offset and will claim at some time."""
         self.generation += 1
-        under = epoch(self.generation, member, group_id=self.group_id)
+        under = epoch(self.generation, member, group_id=self.group_id, topic=self.topic)
         self.waiting.append(Owner(epoch=under, journal=Journal(SOURCE), committed=self.world.committed))
 
     @precondition(lambda self: self.generation > 2)
     @rule()
     def make_the_group_again(self) -> None:
         self.group_id += 1
+        self.generation = 0
+        self.world.committed = -1
+
+    @precondition(lambda self: self.group_id > 1)
+    @rule()
+    def make_the_topic_again(self) -> None:
+        """Where nothing was noted that tells its log from the one before: its groups are counted from one again."""
+        self.topic += 1
+        self.group_id = 1
         self.generation = 0
         self.world.committed = -1
 
@@ -136,7 +146,7 @@ class JournalMachine(RuleBasedStateMachine):
     def commit(self, which: int) -> None:
         """The server takes offsets of the partition's owner only."""
         owner = self.owner(which)
-        if owner.epoch.rank == (self.group_id, self.generation):
+        if owner.epoch.rank == (self.topic, self.group_id, self.generation):
             self.world.committed = owner.committed = max(owner.committed, owner.next_offset - 1)
 
     @rule(to=st.integers(min_value=-1, max_value=12))
@@ -144,7 +154,7 @@ class JournalMachine(RuleBasedStateMachine):
         """It has no members then; whoever thinks that it is one goes on all the same."""
         self.generation += 1
         self.world.committed = min(to, max([owner.next_offset - 1 for owner in self.owners], default=-1))
-        under = epoch(self.generation, "ops", group_id=self.group_id)
+        under = epoch(self.generation, "ops", group_id=self.group_id, topic=self.topic)
         self.world.append(replace(claim(under, committed=self.world.committed), resets=True))
         self.closed = {offset for offset in self.closed if offset <= self.world.committed}
         for owner in self.owners:
@@ -232,7 +242,7 @@ class JournalMachine(RuleBasedStateMachine):
 def observed(journal: Journal) -> dict[str, object]:
     letters = journal.snapshot().letters
     return {
-        "fence": (0, 0) if journal.claim is None else journal.claim.epoch.rank,
+        "fence": (0, 0, 0) if journal.claim is None else journal.claim.epoch.rank,
         "low mark": journal.low_mark,
         "requests": [open_.request.id for open_ in journal.requests],
         "open": {known.offset: known.attempts for known in journal.open_letters()},

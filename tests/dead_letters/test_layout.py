@@ -21,7 +21,7 @@ from rustok_iggy.dead_letters.layout import (
     encode_original,
     encode_record,
 )
-from rustok_iggy.dead_letters.records import Letter, Outcome, Settlement
+from rustok_iggy.dead_letters.records import Claim, Letter, Outcome, Settlement
 from rustok_iggy.errors import DeadLetterError
 from rustok_iggy_connector import MAX_PAYLOAD_BYTES
 from tests.dead_letters.journal_records import (
@@ -63,18 +63,30 @@ def test_every_kind_comes_back_as_it_was(record: Any) -> None:
 
 
 def test_the_bytes_of_a_record() -> None:
-    message = encode_record(attempt(epoch(7, "A", group_id=2), 5, 1))
+    message = encode_record(attempt(epoch(7, "A", group_id=2, topic=1_700_000_000_000_000), 5, 1))
     (length,) = struct.unpack_from("<I", message.payload)
     assert length == len(message.payload) - 4
     assert json.loads(message.payload[4:]) == {
         "kind": "attempt",
         "source": {"group": "billing", "topic": "domain", "partition": 3},
-        "epoch": [2, 7, "A"],
+        "epoch": [2, 7, "A", 1_700_000_000_000_000],
         "offset": 5,
         "number": 1,
         "request": str(UUID(int=3001)),
     }
     assert message.headers == {"rk-kind": b"attempt", "rk-group": b"billing"}
+
+
+def test_an_epoch_without_the_time_of_its_topic_comes_before_all_that_have_one() -> None:
+    record = encode_record(claim(epoch(7, topic=1))).payload
+    older = decode_record(_with_length(record[4:].replace(b'"A",1]', b'"A"]'))).record
+    assert isinstance(older, Claim)
+    assert older.epoch == epoch(7, topic=0)
+    assert older.epoch.rank < epoch(1, topic=1).rank
+
+
+def _with_length(head: bytes) -> bytes:
+    return struct.pack("<I", len(head)) + head
 
 
 def test_the_headers_of_a_letter_name_tenant_and_event() -> None:

@@ -250,4 +250,4 @@ async def test_a_hostile_header_is_no_parent(traced: Traced) -> None:
 
 
 def _context() -> DeliveryContext:
-    return DeliveryContext(group="g", group_id=0, generation=0, topic="t", partition_id=0, offset=0, stored_at=0)
+    return DeliveryContext(group="g", topic="t", partition_id=0, offset=0, stored_at=0)

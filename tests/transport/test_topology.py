@@ -35,6 +35,7 @@ def as_made(spec: TopicSpec, **changes: object) -> TopicInfo:
     info = TopicInfo(
         id=0,
         name=spec.name,
+        created_at=0,
         partitions=spec.partitions,
         messages=0,
         size_bytes=0,
