@@ -59,6 +59,13 @@ class Commits:
         return settled is not None and settled >= self._store_at
 
     @property
+    def held_at(self) -> int | None:
+        """The offset that holds the watermark, once half of what may be done above it is: then polls end soon."""
+        watermark, config = self.watermark, self._services.config
+        is_half_full = watermark.ahead * 2 >= config.max_ahead or watermark.ahead_bytes * 2 >= config.max_ahead_bytes
+        return watermark.oldest_open if is_half_full else None
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time to store, and no store is under way."""
         return not self._storing.locked() and self._pace.is_due(self.watermark.unstored, self._services.clock())

@@ -17,6 +17,10 @@ class Confirmations:
     def __len__(self) -> int:
         return len(self._read_back) + len(self._asked)
 
+    def is_unasked(self, offset: int) -> bool:
+        """Whether a letter was read back since the last question."""
+        return offset in self._read_back
+
     def read_back(self, *offsets: int) -> None:
         """Note letters that stand in the journal."""
         self._read_back += offsets

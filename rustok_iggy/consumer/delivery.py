@@ -176,13 +176,13 @@ class Delivery(Struct, kw_only=True, gc=False):
     @property
     def is_unreadable(self) -> bool:
         """Whether not even its ids can be read."""
-        return isinstance(self.opened, Unreadable)
+        return type(self.opened) is Unreadable  # of a protocol's child, isinstance takes twenty times as long
 
     @property
     def tenant_id(self) -> UUID | None:
         """Whose event it is; None when that cannot be read."""
         opened = self.opened
-        return None if isinstance(opened, Unreadable) and not opened.has_tenant else opened.tenant_id
+        return None if type(opened) is Unreadable and not opened.has_tenant else opened.tenant_id
 
 
 def runner(handler: Handler, threads: Executor) -> Run:

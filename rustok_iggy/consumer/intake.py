@@ -97,11 +97,12 @@ class Intake:
                 tenant = opened.tenant_id.int
                 if parking is not None and parking.holds(tenant, offset):
                     parking.follow(delivery)
-                    self._letters.look()
                 else:
                     self._runner.lanes.add(tenant if by_tenant else None, delivery)
                 continue
             watermark.settle(offset)
+        if parking is not None:
+            self._letters.moved()
 
     @property
     def position(self) -> Position:

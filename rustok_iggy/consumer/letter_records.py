@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from rustok_iggy.consumer.delivery import Delivery
 from rustok_iggy.consumer.parking import PendingLetter
 from rustok_iggy.dead_letters.failures import describe_failure
@@ -47,6 +49,22 @@ def letter_record(letter: PendingLetter, epoch: Epoch, source: Source) -> Letter
 def _type_name(event_type: str) -> str | None:
     """What fits into a record: no catalogue knows an empty or longer one, but others publish too."""
     return event_type[:MAX_NAME_CHARACTERS] or None
+
+
+def facts(
+    source: Source, *, offset: int, event_id: UUID | None, tenant_id: UUID | None, failure: Failure
+) -> dict[str, object]:
+    """Return what logs say of a letter that has failed."""
+    return {
+        "group": source.group,
+        "topic": source.topic,
+        "partition_id": source.partition,
+        "offset": offset,
+        "event_id": str(event_id),
+        "tenant_id": str(tenant_id),
+        "error": failure.error_type,
+        "fingerprint": failure.fingerprint,
+    }
 
 
 def _trace_id(letter: PendingLetter) -> str | None:

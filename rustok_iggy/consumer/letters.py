@@ -7,9 +7,10 @@ import contextlib
 from typing import Protocol
 from uuid import UUID
 
+from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.confirmations import Confirmations
 from rustok_iggy.consumer.delivery import Delivery
-from rustok_iggy.consumer.letter_records import failure_of, letter_record
+from rustok_iggy.consumer.letter_records import facts, failure_of, letter_record
 from rustok_iggy.consumer.parking import (
     MAX_BATCH,
     MAX_PARKED_LETTERS,
@@ -32,9 +33,12 @@ log = get_logger(__name__)
 ENOUGH_TO_ASK = 256
 """Letters read back after which the server is asked at once who owns what, instead of at the next heartbeat: their
 offsets hold the watermark until then."""
-GATHERING = 0.02
-"""Seconds that events which only follow a letter may gather, since an append and its read-back take as much as a dozen
-letters. Not one that failed itself, whose lane waits, and none when the partition is given back."""
+GATHERING = 0.2
+"""Seconds that events which only follow a letter may gather, since an append and its read-back take as much as two
+dozen letters. Their offsets hold the watermark until a heartbeat anyway; this is a fifth of one more. Not one that
+failed itself, whose lane waits, and none when the partition is given back, or nearly stands still because of them."""
+ENOUGH_TO_WRITE = 250
+"""Gathered events that are written at once: by then what an append takes for itself is a twentieth of the whole."""
 
 
 class Holder(Protocol):
@@ -61,9 +65,16 @@ class LetterWriter:
     """From failed deliveries to letters that were read back. Call begin() once the journal was gained."""
 
     def __init__(
-        self, services: PartitionServices, holder: Holder, journal: SourceJournal, *, parked: ParkedTenants
+        self,
+        services: PartitionServices,
+        holder: Holder,
+        journal: SourceJournal,
+        commits: Commits,
+        *,
+        parked: ParkedTenants,
     ) -> None:
         self._services = services
+        self._commits = commits
         self._parked = parked
         self._holder = holder
         self._journal = journal
@@ -121,6 +132,16 @@ class LetterWriter:
     def look(self) -> None:
         """There may be something to write."""
         self._wakeup.set()
+
+    def moved(self) -> None:
+        """More was polled, or letters were settled: do not wait where many have gathered, or hold up the partition."""
+        held = self._commits.held_at
+        if self.parking.gathered:
+            self._wakeup.set()
+        if self.parking.gathered >= ENOUGH_TO_WRITE or (held is not None and self.parking.has_next(held)):
+            self._urgent.set()
+        if held is not None and self.confirmations.is_unasked(held):
+            self._holder.ask()
 
     async def run(self) -> None:
         """Write what there is, until cancelled. Raises OvertakenError."""
@@ -211,24 +232,20 @@ class LetterWriter:
                 self._holder.let_go(letter)
         if len(self.confirmations) >= ENOUGH_TO_ASK:
             self._holder.ask()
+        self.moved()
         self._holder.changed()
 
     def _tell(self, letter: PendingLetter) -> None:
         """Log a letter of its own; those that only follow it are counted."""
-        source, delivery = self._journal.journal.source, letter.delivery
-        log.error(
-            "dead_letter_kept",
-            group=source.group,
-            topic=source.topic,
-            partition_id=source.partition,
+        delivery = letter.delivery
+        about = facts(
+            self._journal.journal.source,
             offset=delivery.offset,
-            event_id=str(delivery.opened.id),
-            tenant_id=str(delivery.tenant_id),
-            cause=str(letter.cause),
-            error=letter.failure.error_type,
-            fingerprint=letter.failure.fingerprint,
-            parks_tenant=letter.parks,
+            event_id=delivery.opened.id,
+            tenant_id=delivery.tenant_id,
+            failure=letter.failure,
         )
+        log.error("dead_letter_kept", **about, cause=str(letter.cause), parks_tenant=letter.parks)
 
     def _tell_limits(self) -> None:
         """Log once who waits because there are too many letters."""

@@ -41,7 +41,7 @@ class FailedDelivery(NamedTuple):
     error: Exception
 
 
-class PendingLetter(Struct, frozen=True, kw_only=True):
+class PendingLetter(Struct, frozen=True, kw_only=True, gc=False):
     """A letter to be written; times in µs since 1970 UTC. `lane` waits for it; None: it follows another one."""
 
     delivery: Delivery
@@ -75,6 +75,9 @@ class Parking:
         self._followers: dict[int, deque[Delivery]] = {}
         self._under_way: set[int] = set()
         self._writing = 0
+        self._changes_seen = -1
+        self.gathered = 0
+        """Events that came to follow a letter since a batch was taken."""
         self.full: set[UUID] = set()
         """Tenants that have as many letters as one may have."""
         self.no_room: set[UUID] = set()
@@ -124,7 +127,16 @@ class Parking:
 
     def follow(self, delivery: Delivery) -> None:
         """An event of a tenant that is held back. Per tenant in order of offset."""
-        self._followers.setdefault(delivery.opened.tenant_id.int, deque()).append(delivery)
+        tenant = delivery.opened.tenant_id.int
+        queue = self._followers.get(tenant)
+        if queue is None:
+            queue = self._followers[tenant] = deque()
+        queue.append(delivery)
+        self.gathered += 1
+
+    def has_next(self, offset: int) -> bool:
+        """Whether an event is the next of its tenant that is to become a letter because of earlier ones."""
+        return any(queue[0].offset == offset for queue in self._followers.values())
 
     def take(self, *, tenants_left: int, now: int) -> list[PendingLetter]:
         """Return what is to be written next, as one append; nothing while a batch is under way.
@@ -133,6 +145,7 @@ class Parking:
         """
         if self._writing:
             return []
+        self.gathered = 0
         batch = self._take_own(tenants_left)
         room = MAX_BATCH - len(batch)
         size = sum(len(each.delivery.message.payload) for each in batch)
@@ -159,6 +172,10 @@ class Parking:
             yield from self._followers.pop(tenant)
 
     def _look(self) -> None:
+        # After a batch of letters that follow others, and there may be a thousand tenants, all is as it was.
+        if self._journal.parking_changes == self._changes_seen:
+            return
+        self._changes_seen = self._journal.parking_changes
         parked = {tenant: self._journal.parked_from(tenant) for tenant in self._journal.parked_tenants}
         self._parked = {tenant.int: offset for tenant, offset in parked.items() if offset is not None}
 
@@ -179,10 +196,13 @@ class Parking:
         return taken
 
     def _take_followers(self, room: int, room_bytes: int, now: int) -> Iterator[PendingLetter]:
-        self.full = set()
+        self.full = {each for each in self.full if each.int in self._followers}
         for tenant in tuple(self._followers):
+            if room <= 0 or room_bytes <= 0:
+                break
             queue = self._followers[tenant]
             tenant_id = queue[0].opened.tenant_id
+            self.full.discard(tenant_id)
             first = self._journal.letter(self._parked[tenant]) if tenant in self._parked else None
             if first is None:
                 continue  # nothing holds it any more: released() comes next

@@ -68,7 +68,7 @@ class PartitionConsumer:
             generation=generation,
         )
         self.runner = LaneRunner(services, self)
-        self.letters = LetterWriter(services, self, self.journal, parked=journals.parked)
+        self.letters = LetterWriter(services, self, self.journal, self.commits, parked=journals.parked)
         self.redriver = Redriver(services, self, self.journal)
         self.intake = Intake(
             services,
@@ -99,6 +99,7 @@ class PartitionConsumer:
         for offset in confirmed:
             self.commits.settle(offset)
         if confirmed:
+            self.letters.moved()
             self.changed()
 
     def hold(self) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from rustok_iggy.consumer.context import Redrive
 from rustok_iggy.consumer.delivery import Delivery, NotRun, Redriving
-from rustok_iggy.consumer.letter_records import failure_of
+from rustok_iggy.consumer.letter_records import facts, failure_of
 from rustok_iggy.consumer.redelivery import redelivery
 from rustok_iggy.consumer.source_journal import SourceJournal
 from rustok_iggy.consumer.statistics import PartitionServices
@@ -318,20 +318,14 @@ class Redriver:
         return run.request.break_order or not letter.parks
 
     def _tell(self, request: Request, letter: FoldedLetter, number: int, failure: Failure) -> None:
-        source = self._journal.journal.source
-        log.error(
-            "dead_letter_failed_again",
-            group=source.group,
-            topic=source.topic,
-            partition_id=source.partition,
+        about = facts(
+            self._journal.journal.source,
             offset=letter.offset,
-            event_id=str(letter.event_id),
-            tenant_id=str(letter.tenant_id),
-            request_id=str(request.id),
-            attempt=number,
-            error=failure.error_type,
-            fingerprint=failure.fingerprint,
+            event_id=letter.event_id,
+            tenant_id=letter.tenant_id,
+            failure=failure,
         )
+        log.error("dead_letter_failed_again", **about, request_id=str(request.id), attempt=number)
 
     async def _record(self, run: _LaneRun) -> None:
         """Record how letters ended."""

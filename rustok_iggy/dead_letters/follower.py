@@ -80,10 +80,10 @@ class JournalFollower:
     async def _read_once(self) -> bool:
         async with self._turn:
             fold = self.fold
-            records = await self._reader.read(self._place.partition, position=fold.next_position)
-            for position, opened in records:
-                fold.take(position, opened)
+            messages = await self._reader.messages(self._place.partition, position=fold.next_position)
+            for message in messages:
+                fold.take(message.offset, message.payload, stored_at=message.timestamp)
         if fold.is_overtaken:
             source = self._source
             raise OvertakenError(f"a higher claim on {source.topic}/{source.partition} of group {source.group}")
-        return bool(records)
+        return bool(messages)

@@ -82,6 +82,8 @@ class Journal:
         self._requests = {open_.request.id: open_ for open_ in snapshot.requests}
         # What follows from the letters, so that nobody has to go through all of them.
         self._parking: dict[UUID, list[int]] = {}
+        self.parking_changes = 0
+        """Rises whenever parked_from() changes for somebody: not with the letters that only follow another one."""
         self._settled: Counter[tuple[UUID, Outcome]] = Counter()
         self._open = 0
         self._oldest_failure: int | None = None
@@ -171,7 +173,8 @@ class Journal:
 
     def is_overtaken(self, epoch: Epoch) -> bool:
         """Whether a claim higher than `epoch` was read: its owner has lost the partition (F5)."""
-        return self.claim is not None and epoch.rank < self.claim.epoch.rank
+        claim = self.claim
+        return claim is not None and epoch != claim.epoch and epoch.rank < claim.epoch.rank
 
     # Folding
 
@@ -316,11 +319,14 @@ class Journal:
 
     def _park(self, letter: FoldedLetter) -> None:
         if letter.parks and letter.is_open and letter.tenant_id is not None:
-            insort(self._parking.setdefault(letter.tenant_id, []), letter.offset)
+            offsets = self._parking.setdefault(letter.tenant_id, [])
+            insort(offsets, letter.offset)
+            self.parking_changes += offsets[0] == letter.offset
 
     def _close(self, letter: FoldedLetter, settlement: Settlement) -> None:
         if letter.parks and letter.tenant_id is not None:
             offsets = self._parking[letter.tenant_id]
+            self.parking_changes += offsets[0] == letter.offset
             offsets.remove(letter.offset)
             if not offsets:
                 del self._parking[letter.tenant_id]

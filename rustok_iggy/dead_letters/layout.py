@@ -16,9 +16,11 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import get_args
+from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from rustok_iggy.dead_letters.records import AnyRecord, Checkpoint, Failure, Letter, Request, Settlement
 from rustok_iggy.errors import DeadLetterError
@@ -38,6 +40,7 @@ MAX_HEADER_BYTES = 255
 """The server's limit for a header's name and for its value."""
 
 _LENGTH = struct.Struct("<I")
+_KINDS: dict[type, str] = {each: str(each.__struct_config__.tag) for each in get_args(AnyRecord)}
 _DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
 # What msgspec raises for bytes that are not JSON of the wanted shape; deep nesting ends in RecursionError.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -45,29 +48,39 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 UNWRITABLE = (msgspec.MsgspecError, OverflowError, UnicodeEncodeError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalMessage:
-    """A record ready to be published; `payload` and `headers` as the connector takes them."""
+class JournalMessage(Struct, frozen=True, kw_only=True, gc=False):
+    """A record ready to be published; `payload` and `headers` as the connector takes them.
 
-    headers: Mapping[str, bytes] = field(repr=False)
-    payload: bytes = field(repr=False)
+    `record` is what reading it will give: of what was too long, what is left.
+    """
+
+    headers: Mapping[str, bytes]
+    payload: bytes
+    record: AnyRecord
+
+    def __repr__(self) -> str:
+        return f"JournalMessage({self.record!r}, {len(self.payload)} bytes)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Original:
+class Original(Struct, frozen=True, kw_only=True, gc=False):
     """The message a letter keeps: headers and payload, byte for byte."""
 
-    headers: Mapping[str, bytes] = field(repr=False)
-    payload: bytes = field(repr=False)
+    headers: Mapping[str, bytes]
+    payload: bytes
+
+    def __repr__(self) -> str:
+        return f"Original({len(self.headers)} headers, {len(self.payload)} bytes)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(Struct, frozen=True, kw_only=True, gc=False):
     """A record as it was read, with its body still as bytes. `stored_at`: by the server, µs since 1970 UTC."""
 
     record: AnyRecord
-    body: bytes = field(repr=False)
+    body: bytes
     stored_at: int = 0
+
+    def __repr__(self) -> str:
+        return f"Opened({self.record!r}, {len(self.body)} bytes behind it)"
 
 
 def encode_record(record: AnyRecord, *, body: bytes = b"") -> JournalMessage:
@@ -80,7 +93,7 @@ def encode_record(record: AnyRecord, *, body: bytes = b"") -> JournalMessage:
     payload = b"".join((_LENGTH.pack(len(metadata)), metadata, body))
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise DeadLetterError(f"a {_kind(record)} of {len(payload)} bytes, where the server takes {MAX_PAYLOAD_BYTES}")
-    return JournalMessage(headers=_headers(record), payload=payload)
+    return JournalMessage(headers=_headers(record), payload=payload, record=_read_again(metadata, record))
 
 
 def decode_record(payload: bytes, *, stored_at: int = 0) -> Opened:
@@ -90,7 +103,7 @@ def decode_record(payload: bytes, *, stored_at: int = 0) -> Opened:
         record = _DECODER.decode(metadata)
     except UNREADABLE:
         raise DeadLetterError(f"{len(metadata)} bytes of metadata that are no record of the journal") from None
-    if body and not isinstance(record, Letter | Checkpoint):
+    if body and not isinstance(record, (Letter, Checkpoint)):
         raise DeadLetterError(f"a {_kind(record)} with {len(body)} bytes behind it, where none belong")
     return Opened(record=record, body=body, stored_at=stored_at)
 
@@ -149,33 +162,38 @@ def _headers(record: AnyRecord) -> dict[str, bytes]:
     headers = {KIND_HEADER: _kind(record).encode(), GROUP_HEADER: group.encode()}
     if isinstance(record, Letter):
         if record.tenant_id is not None:
-            headers[TENANT_HEADER] = str(record.tenant_id).encode()
+            headers[TENANT_HEADER] = _id_text(record.tenant_id)
         if record.event_id is not None:
-            headers[EVENT_HEADER] = str(record.event_id).encode()
+            headers[EVENT_HEADER] = _id_text(record.event_id)
     if len(headers[GROUP_HEADER]) > MAX_HEADER_BYTES:
         raise DeadLetterError(f"a group's name of {len(headers[GROUP_HEADER])} bytes, where {MAX_HEADER_BYTES} fit")
     return headers
 
 
+def _id_text(each: UUID) -> bytes:
+    return msgspec.json.encode(each)[1:-1]  # JSON's text without its quotes: a tenth of str(each)
+
+
 def _kind(record: AnyRecord) -> str:
-    return str(record.__struct_config__.tag)
+    return _KINDS[type(record)]
 
 
 def _fitted(record: AnyRecord) -> bytes:
     """Encode the metadata, cutting first the stack (its inner end says most), then the message."""
-    if isinstance(record, Letter | Settlement) and record.failure is not None:
-        record = msgspec.structs.replace(record, failure=_writable(record.failure))
+    if isinstance(record, (Letter, Settlement)) and record.failure is not None:
+        failure = record.failure
+        if failure.message or failure.stack:  # a letter that only follows another one says neither
+            record = msgspec.structs.replace(record, failure=_writable(failure))
     metadata = _encoded(record)
     for name in ("stack", "message"):
         excess = len(metadata) - MAX_METADATA_BYTES
-        if excess <= 0 or not isinstance(record, Letter | Settlement) or record.failure is None:
+        if excess <= 0 or not isinstance(record, (Letter, Settlement)) or record.failure is None:
             break
         shorter = {name: _without(getattr(record.failure, name), excess)}
         record = msgspec.structs.replace(record, failure=msgspec.structs.replace(record.failure, **shorter))
         metadata = _encoded(record)
     if len(metadata) > MAX_METADATA_BYTES:
         raise DeadLetterError(f"a {_kind(record)} with {len(metadata)} bytes of metadata: {MAX_METADATA_BYTES} fit")
-    _check(metadata, record)
     return metadata
 
 
@@ -186,10 +204,10 @@ def _encoded(record: AnyRecord) -> bytes:
         raise DeadLetterError(f"a {_kind(record)} holds a number or text that JSON cannot") from None
 
 
-def _check(metadata: bytes, record: AnyRecord) -> None:
+def _read_again(metadata: bytes, record: AnyRecord) -> AnyRecord:
     # What is written and can never be read again would be lost: read it first.
     try:
-        _DECODER.decode(metadata)
+        return _DECODER.decode(metadata)
     except UNREADABLE as error:
         raise DeadLetterError(f"a {_kind(record)} breaks its own rules: {_place(error)}") from None
 

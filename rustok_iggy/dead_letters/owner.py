@@ -18,10 +18,10 @@ from uuid import UUID, uuid4
 
 from rustok_iggy.dead_letters.access import JournalAccess, OwnerTiming
 from rustok_iggy.dead_letters.append_queue import Pen
-from rustok_iggy.dead_letters.drafts import Drafted, RecordDraft, drafted_message
+from rustok_iggy.dead_letters.drafts import Drafted, RecordDraft, Written, written
 from rustok_iggy.dead_letters.follower import JournalFollower
 from rustok_iggy.dead_letters.journal import Journal, Verdict
-from rustok_iggy.dead_letters.layout import Original, decode_original, decode_record
+from rustok_iggy.dead_letters.layout import Original, decode_original
 from rustok_iggy.dead_letters.overtaken import OvertakenError, emptied
 from rustok_iggy.dead_letters.persistence import Persistence
 from rustok_iggy.dead_letters.read_back import Expectation
@@ -171,7 +171,7 @@ class OwnedJournal:
         self._ours += (epoch,)
         self._follower.fold.ours = self._ours
         claim = Claim(source=self._source, epoch=epoch, committed=committed, handled_types=self._handled_types)
-        return await (await self._submit([self._message(claim)]))
+        return await (await self._submit([self._written(claim).message]))
 
     def _confirm(self, epoch: Epoch, position: int) -> None:
         """Our claim was read back at `position`: it must be the one in force."""
@@ -241,12 +241,10 @@ class OwnedJournal:
             claim = self._claim
             if claim is None:
                 raise DeadLetterError("nothing is written before the partition was gained")
-            messages = [self._message(draft(claim.epoch)) for draft in records]
-            # As it will be read: what was too long is cut.
-            expected = Expectation([decode_record(message.payload).record for message in messages])
+            expected = Expectation([self._written(draft(claim.epoch)) for draft in records])
             self._follower.fold.expect(expected)
             try:
-                appended = await self._submit(messages)
+                appended = await self._submit(expected.messages)
             except BaseException:
                 self._follower.fold.forget(expected)
                 raise
@@ -351,7 +349,7 @@ class OwnedJournal:
         pen = Pen()
         appender = self._access.appender
         try:
-            await (await appender.submit(self._place.partition, [self._message(record)], pen=pen))
+            await (await appender.submit(self._place.partition, [self._written(record).message], pen=pen))
         finally:
             appender.put_down(pen)
 
@@ -364,8 +362,8 @@ class OwnedJournal:
     async def _submit(self, messages: Sequence[OutgoingMessage]) -> asyncio.Future[int]:
         return await self._access.appender.submit(self._place.partition, messages, pen=self._pen)
 
-    def _message(self, drafted: Drafted) -> OutgoingMessage:
-        return drafted_message(drafted, new_id=self._new_id)
+    def _written(self, drafted: Drafted) -> Written:
+        return written(drafted, new_id=self._new_id)
 
     async def _persistently(self, call: Callable[[], Awaitable[_T]]) -> _T:
         with self._noting_loss():

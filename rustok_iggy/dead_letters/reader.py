@@ -27,17 +27,26 @@ class JournalReader:
         self._subscriber = subscriber
         self._paces: dict[int, PollPace] = {}
 
-    async def read(
+    async def messages(
         self, partition: int, *, position: int, max_messages: int = MAX_POLL_MESSAGES
-    ) -> Sequence[ReadRecord]:
-        """Return the records from `position` on in order, as one poll brings them; nothing at the end of the log.
+    ) -> Sequence[ReceivedMessage]:
+        """Return the messages from `position` on in order, as one poll brings them; nothing at the end of the log.
 
         Never more than `max_messages`, nor than some 4 MiB by the sizes seen so far: go on at the last position + 1.
         Where retention removed records, the first that is left comes next: look at its position.
         """
-        pace = self._paces.setdefault(partition, PollPace(max_messages=MAX_POLL_MESSAGES, max_idle_delay=0))
+        pace = self._paces.get(partition)
+        if pace is None:
+            pace = self._paces[partition] = PollPace(max_messages=MAX_POLL_MESSAGES, max_idle_delay=0)
         messages = await self._subscriber.poll(partition, offset=position, max_messages=min(pace.count, max_messages))
         pace.polled(messages)
+        return messages
+
+    async def read(
+        self, partition: int, *, position: int, max_messages: int = MAX_POLL_MESSAGES
+    ) -> Sequence[ReadRecord]:
+        """Return the same, each message with its record."""
+        messages = await self.messages(partition, position=position, max_messages=max_messages)
         return [(message.offset, _opened(message)) for message in messages]
 
     async def read_at(self, partition: int, *, position: int) -> Opened | None:

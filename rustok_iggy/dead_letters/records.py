@@ -36,7 +36,7 @@ Names: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=MAX_SELECTED)]
 Ids: TypeAlias = Annotated[tuple[UUID, ...], Meta(max_length=MAX_SELECTED)]
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class Source(Struct, frozen=True, kw_only=True, gc=False):
     """Whose journal a record belongs to: what one group keeps of one source partition."""
 
     group: Name
@@ -44,7 +44,7 @@ class Source(Struct, frozen=True, kw_only=True):
     partition: U32
 
 
-class Epoch(Struct, frozen=True, kw_only=True, array_like=True):
+class Epoch(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Under which assignment an owner wrote. `member` names the owner; only the others order epochs.
 
     The generation rises with every change of the group, also over a restart of the server; a group that is created
@@ -93,7 +93,7 @@ class Action(StrEnum):
     DISCARD = "discard"
 
 
-class Failure(Struct, frozen=True, kw_only=True):
+class Failure(Struct, frozen=True, kw_only=True, gc=False):
     """How a handler failed. `message` and `stack` are cut to fit, and never shown in a repr: they may quote an event.
 
     A letter with cause `sequence` carries type and fingerprint of the letter it waits for, so that one request by
@@ -109,8 +109,8 @@ class Failure(Struct, frozen=True, kw_only=True):
         return f"Failure(error_type={self.error_type!r}, fingerprint={self.fingerprint!r})"
 
 
-class Record(Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """One record of the journal."""
+class Record(Struct, frozen=True, kw_only=True, tag_field="kind", gc=False):
+    """One record of the journal. Not tracked by the garbage collector, as all that it holds: it never refers back."""
 
 
 class OwnerRecord(Record, frozen=True, kw_only=True):

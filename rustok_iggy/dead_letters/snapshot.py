@@ -49,12 +49,12 @@ class ClaimInForce(Struct, frozen=True, kw_only=True, array_like=True):
         return isinstance(record, Release) and record.epoch == self.epoch and record.claim >= self.position
 
 
-class FoldedLetter(Struct, frozen=True, kw_only=True, array_like=True):
+class FoldedLetter(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A letter and what became of it. `position` is where its record stands in the journal; read it there.
 
     `attempts` counts redrives begun; `settled_in` is the request under which it last failed again, or was closed;
     failure facts are those of the latest failure. `outcome` None: still open. `anchor` is where a fold must start to
-    know it.
+    know it. Not tracked by the garbage collector, which would go through tens of thousands again and again.
     """
 
     offset: U64

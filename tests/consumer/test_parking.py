@@ -201,6 +201,36 @@ def test_batches_are_bounded_and_all_tenants_come_to_their_turn() -> None:
     assert world.write(world.take()) in ([9999, 10000], [10000, 9999])
 
 
+def test_a_tenant_stays_full_while_a_batch_has_room_for_others_only() -> None:
+    world = parked(max_letters=2)
+    for offset in range(4, 7):
+        world.parking.follow(delivery(offset))
+    world.write(world.take())
+    assert world.parking.full == {TENANT}
+    told = world.parking.full
+    for offset in range(7, 7 + MAX_BATCH):
+        world.parking.add(own(delivery(offset), parks=False))
+    world.write(world.take())
+    assert world.parking.full == {TENANT}, "nobody looked at it"
+    world.close(3)
+    world.write(world.take())
+    assert (world.parking.full, told) == ({TENANT}, {TENANT}), "one was written instead, one still waits"
+    world.close(4)
+    world.write(world.take())
+    assert (world.parking.full, world.parking.waiting) == (set(), 0)
+
+
+def test_what_gathers_is_counted_from_batch_to_batch() -> None:
+    world = parked()
+    world.parking.follow(delivery(4))
+    world.parking.follow(delivery(5))
+    assert world.parking.gathered == 2
+    batch = world.take()
+    world.parking.follow(delivery(6))
+    world.write(batch)
+    assert world.parking.gathered == 1
+
+
 @settings(max_examples=100, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from("fwtc"), st.integers(0, 2)), max_size=60))
 def test_every_follower_becomes_a_letter_or_is_released_once_and_in_order(steps: list[tuple[str, int]]) -> None:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from rustok_iggy import EVERYTHING, DeadLetterError
+from rustok_iggy import EVERYTHING, DeadLetterError, RetryLater
 from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy.consumer.start import StartingPoint
@@ -35,12 +35,13 @@ class Member:
     def __init__(self, subscriber: ScriptedSubscriber) -> None:
         self.subscriber = subscriber
         self.overtaken_partitions: list[int] = []
+        self.asked = 0
 
     def may_begin(self) -> bool:
         return True
 
     def ask(self) -> None:
-        return
+        self.asked += 1
 
     async def assignment(self) -> Assignment:
         return await self.subscriber.assignment()
@@ -62,7 +63,12 @@ def failing(*numbers: int) -> Recorder:
 
 @asynccontextmanager
 async def consuming(
-    handler: Recorder, *, messages: int = 3, topic: ListedTopic | None = None, committed: int | None = None
+    handler: Recorder,
+    *,
+    messages: int = 3,
+    topic: ListedTopic | None = None,
+    committed: int | None = None,
+    max_ahead: int = 10_000,
 ) -> AsyncIterator[tuple[PartitionConsumer, ListedTopic, ScriptedSubscriber]]:
     """A partition whose letters fail at once; ends by stopping it."""
     subscriber, topic = ScriptedSubscriber(), topic or ListedTopic()
@@ -70,7 +76,7 @@ async def consuming(
     if committed is not None:
         subscriber.offsets[0] = committed
     subject = PartitionConsumer(
-        services(handler, at_once=True, heartbeat_interval=0.005, commit_interval=0.001),
+        services(handler, at_once=True, heartbeat_interval=0.005, commit_interval=0.001, max_ahead=max_ahead),
         Member(subscriber),
         topic.journals(),
         partition_id=0,
@@ -144,6 +150,56 @@ async def test_events_that_follow_a_letter_gather_until_another_fails_or_the_par
         subscriber.logs[0] = [*stored(*range(6)), *others(6), *stored(7)]
         await until(lambda: subject.is_polled(7))
     assert topic.appends == [1, 6, 1]
+
+
+async def test_letters_that_hold_half_of_what_may_be_ahead_are_written_and_asked_about_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rustok_iggy.consumer.letters.GATHERING", 60.0)
+    async with consuming(failing(0), messages=1, max_ahead=20) as (subject, topic, subscriber):
+        member = cast(Member, subject.member)
+        await until(lambda: len(subject.letters.confirmations) == 1)
+        subscriber.logs[0] = stored(*range(8))
+        await until(lambda: subject.is_polled(7))
+        assert (topic.appends, member.asked) == ([1], 0)
+        subscriber.logs[0] = stored(*range(10))
+        await until(lambda: member.asked == 1)
+        assert topic.appends == [1], "what was read back is confirmed first"
+        subject.asking()
+        subject.answered(1)
+        subscriber.logs[0] = stored(*range(12))
+        await until(lambda: topic.appends == [1, 11])
+        await until(lambda: member.asked == 2)
+
+
+async def test_letters_go_on_gathering_while_something_else_holds_the_partition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rustok_iggy.consumer.letters.GATHERING", 60.0)
+
+    def fail(envelope: Any) -> None:
+        if envelope.event.number < 2:
+            raise (RetryLater(60), LookupError)[envelope.event.number]
+
+    async with consuming(Recorder(fail), messages=0, max_ahead=20) as (subject, topic, subscriber):
+        subscriber.logs[0] = [*others(0), *stored(1)]
+        await until(lambda: len(subject.letters.confirmations) == 1)
+        subscriber.logs[0] = [*others(0), *stored(*range(1, 16))]
+        await until(lambda: subject.is_polled(15))
+        assert subject.commits.held_at == 0
+        assert (topic.appends, cast(Member, subject.member).asked) == ([1], 0)
+
+
+async def test_many_letters_are_written_before_they_have_gathered_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rustok_iggy.consumer.letters.GATHERING", 60.0)
+    monkeypatch.setattr("rustok_iggy.consumer.letters.ENOUGH_TO_WRITE", 5)
+    async with consuming(failing(0), messages=1) as (subject, topic, subscriber):
+        await until(lambda: len(subject.letters.confirmations) == 1)
+        subscriber.logs[0] = stored(*range(5))
+        await until(lambda: subject.is_polled(4))
+        assert topic.appends == [1]
+        subscriber.logs[0] = stored(*range(6))
+        await until(lambda: topic.appends == [1, 5])
 
 
 async def test_an_event_above_the_committed_offset_that_has_a_letter_is_not_run() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from rustok_iggy.dead_letters.follower import JournalFollower
 from rustok_iggy.dead_letters.overtaken import OvertakenError
-from rustok_iggy.dead_letters.reader import JournalReader, ReadRecord
+from rustok_iggy.dead_letters.reader import JournalReader
 from rustok_iggy.dead_letters.records import Source
 from rustok_iggy.dead_letters.stored_start import JournalPlace
-from rustok_iggy_connector import TopologyAdmin
+from rustok_iggy_connector import ReceivedMessage, TopologyAdmin
 
 pytestmark = pytest.mark.anyio
 
@@ -24,9 +24,9 @@ class Log:
     def __init__(self, length: int) -> None:
         self.length = length
 
-    async def read(self, partition: int, *, position: int) -> Sequence[ReadRecord]:
+    async def messages(self, partition: int, *, position: int) -> Sequence[ReceivedMessage]:
         await asyncio.sleep(0)
-        return [(each, None) for each in range(position, self.length)]
+        return [ReceivedMessage(each, each + 1, b"made by hand", 0, dict) for each in range(position, self.length)]
 
 
 def follower_of(log: Log) -> JournalFollower:

@@ -43,6 +43,21 @@ def test_a_letter_parks_its_tenant_until_its_last_one_is_closed() -> None:
     assert journal.parking_letters(tenant(0)) == 0
 
 
+def test_only_a_tenants_first_letter_changes_from_where_it_is_held() -> None:
+    journal = folded(claim(FIRST), letter(FIRST, 5))
+    before = journal.parking_changes
+    for position, offset in enumerate((6, 7, 8), start=2):
+        journal.apply(letter(FIRST, offset), position=position)
+    journal.apply(settlement(FIRST, 7, Outcome.DISCARDED), position=5)
+    assert journal.parking_changes == before
+
+    for position, change in enumerate((letter(FIRST, 4), letter(FIRST, 9, of=1)), start=6):
+        journal.apply(change, position=position)
+    assert journal.parking_changes == before + 2
+    journal.apply(settlement(FIRST, 4, Outcome.HANDLED), position=8)
+    assert journal.parking_changes == before + 3
+
+
 def test_a_letter_that_parks_nobody_holds_nobody() -> None:
     journal = folded(claim(FIRST), letter(FIRST, 5, parks=False), letter(FIRST, 6, of=None))
     assert offsets(journal) == [5, 6]

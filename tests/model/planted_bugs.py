@@ -155,7 +155,7 @@ def letters_not_read_back(patch: pytest.MonkeyPatch) -> None:
 
     async def trust(self: OwnedJournal, appended: asyncio.Future[int], expected: Expectation) -> list[Verdict]:
         await asyncio.wait([appended])
-        letters = [record.offset for record in expected._records if isinstance(record, Letter)]
+        letters = [record.offset for record in expected.records.values() if isinstance(record, Letter)]
         if letters and not appended.cancelled() and appended.exception() is None:
             commits: Commits = vars(self)["trusting"]
             for offset in letters:
