@@ -3,60 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from rustok_iggy.consumer.assignment import is_still_ours
+from rustok_iggy.consumer.membership import Membership, is_transient
 from rustok_iggy.consumer.pacing import CommitPace
 from rustok_iggy.consumer.start import log_reset
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.consumer.watermark import Watermark
 from rustok_iggy.errors import OffsetOutOfRangeError
-from rustok_iggy_connector import InvalidRequestError, MessageSubscriber, NotAssignedError, Position
+from rustok_iggy_connector import ConnectorError, InvalidRequestError, NotAssignedError, Position
+
+Begin = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+"""Begins a task that its partition ends with, and whose error is the partition's."""
 
 
 class Commits:
     """The watermark, and what the server has of it. Two stores in flight could move the offset back.
 
-    `is_known` says whether the last answer about ownership is young enough: a process that was stopped must not store,
-    on waking, what somebody else has gone beyond. Stores raise NotAssignedError then: ask, and act on the answer.
+    Deliveries go on while it is stored (store_soon). A member whose last answer about ownership is too old must not
+    store: a process that was stopped would, on waking, undo what somebody else has stored. Stores raise
+    NotAssignedError then: ask, and act on the answer.
     """
 
     def __init__(
         self,
         services: PartitionServices,
-        subscriber: MessageSubscriber,
+        member: Membership,
         *,
         partition_id: int,
-        is_known: Callable[[], bool],
+        watermark: Watermark,
+        begin: Begin,
     ) -> None:
         config = services.config
         self._services = services
-        self._subscriber = subscriber
+        self._member = member
+        self._subscriber = member.subscriber
         self._partition_id = partition_id
-        self._is_known = is_known
+        self._begin = begin
         self._storing = asyncio.Lock()
-        self._pace = CommitPace(every=config.commit_every, interval=config.commit_interval, now=services.clock())
+        self._soon: asyncio.Task[None] | None = None
+        # What is not stored counts against max_ahead, and max_ahead_bytes: it must be stored long before it fills them.
+        self._every = max(1, min(config.commit_every, config.max_ahead // 2))
+        self._most_bytes = config.max_ahead_bytes // 2
+        self._pace = CommitPace(every=self._every, interval=config.commit_interval, now=services.clock())
+        self.watermark = watermark
+        self.settle = watermark.settle  # for every event: not through a method of its own
         self.frozen = False
         """Ownership may have gone away and come back: commit nothing until that is known."""
         self.lost = False
         """The partition is another's, whose offset must not go back."""
         self.log_ended = False
         """The log was begun again, and what is settled is no offset of it."""
-        self.start(Watermark(None))
-
-    def start(self, watermark: Watermark) -> None:
-        """Begin with a watermark."""
-        self.watermark = watermark
-        self._sent = watermark.stored
-        """The server may have it even if no reply came. Nothing lower may be stored: the offset would go back."""
-        self._expect()
-
-    def settle(self, offset: int) -> bool:
-        """An event is done; whether the watermark should be stored because of how many are."""
-        watermark = self.watermark
-        watermark.settle(offset)
-        settled = watermark.settled
-        return settled is not None and settled >= self._store_at
 
     @property
     def held_at(self) -> int | None:
@@ -66,25 +65,31 @@ class Commits:
         return watermark.oldest_open if is_half_full else None
 
     @property
-    def is_due(self) -> bool:
-        """Whether it is time to store, and no store is under way."""
-        return not self._storing.locked() and self._pace.is_due(self.watermark.unstored, self._services.clock())
+    def until_due(self) -> int:
+        """How many more events may be settled until the watermark is to be stored because of how many are."""
+        if self._soon is not None or self.frozen or self.lost or self.log_ended:
+            return self._every  # who waits for a store looks again when it is over
+        return max(1, self._every - self.watermark.unstored)
+
+    def store_soon(self) -> None:
+        """Begin to store the watermark, if that is due and no store is under way."""
+        if self._soon is None and self._is_due():
+            self._soon = self._begin(self._store_or_ask())
+            self._soon.add_done_callback(self._stored)
 
     async def store(self) -> None:
         """Store the watermark. Raises ConnectorError, and OffsetOutOfRangeError when the log ends before it."""
         async with self._storing:
-            offset = self.watermark.to_store
-            if offset is None or self.lost or self.frozen or self.log_ended:
+            if self.watermark.to_store is None or self.lost or self.frozen or self.log_ended:
                 return
             self._require_known()
-            self._sent = offset
+            offset = self.watermark.send()
             try:
                 await self._subscriber.commit(self._partition_id, offset=offset)
             except InvalidRequestError as error:
                 raise self._reset(offset) from error
-            self.watermark.store(offset)
+            self.watermark.store()
             self._pace.committed(self._services.clock())
-            self._expect()
             self._services.statistics.commits += 1
 
     @property
@@ -102,17 +107,16 @@ class Commits:
         async with self._storing:
             if self.lost:
                 return False
-            offset = self._sent if self._sent is not None else self.watermark.settled
-            assert offset is not None, "nothing to store, and nothing to be told by it"
             try:
                 self._require_known()
-                self._sent = offset
+                sent = self.watermark.sent  # nothing lower may be stored: the offset would go back
+                offset = self.watermark.send() if sent is None else sent
                 await self._subscriber.commit(self._partition_id, offset=offset)
             except NotAssignedError:
                 return False
             except InvalidRequestError as error:
                 raise self._reset(offset) from error
-            self.watermark.store(offset)
+            self.watermark.store()
             return True
 
     async def is_still_ours(self) -> bool:
@@ -120,18 +124,35 @@ class Commits:
         async with self._storing:
             return is_still_ours(
                 stored=self.watermark.stored,
-                sent=self._sent,
+                sent=self.watermark.sent,
                 found=await self._subscriber.committed(self._partition_id),
             )
 
+    def _is_due(self) -> bool:
+        watermark = self.watermark
+        if self.frozen or self.lost or self.log_ended or self._storing.locked() or watermark.to_store is None:
+            return False
+        return watermark.unstored_bytes >= self._most_bytes or self._pace.is_due(
+            watermark.unstored, self._services.clock()
+        )
+
+    async def _store_or_ask(self) -> None:
+        try:
+            await self.store()
+        except ConnectorError as error:
+            if not is_transient(error):
+                raise
+            # Whose partition it is now decides what becomes of the watermark.
+            await self._member.next_answer()
+
+    def _stored(self, task: asyncio.Task[None]) -> None:
+        """It is over, also when it was cancelled before it had begun."""
+        self._soon = None
+
     def _require_known(self) -> None:
-        if not self._is_known():
+        if not self._member.may_begin():
             raise NotAssignedError("the server has not said for several heartbeats whose partition this is")
 
     def _reset(self, offset: int) -> OffsetOutOfRangeError:
         position = Position(self._services.topic, self._partition_id, offset)
         return log_reset(position, "is done and cannot be committed, for the log ends before it", found=None)
-
-    def _expect(self) -> None:
-        stored = self.watermark.stored
-        self._store_at = (-1 if stored is None else stored) + self._services.config.commit_every

@@ -40,11 +40,12 @@ class Intake:
         self._runner = runner
         self._letters = letters
         self._lettered: frozenset[int] = frozenset()
+        self._refill_at = config.max_prefetch // 2
         self._pace = PollPace(max_messages=config.max_prefetch, max_idle_delay=config.max_idle_delay)
         self.next_offset = next_offset
         self.known: Deduplication | None = None
         self.is_full = False
-        """Whether nothing more may be done above the watermark."""
+        """Whether nothing more may be done above what is stored."""
 
     def start_after(self, offset: int, *, lettered: frozenset[int]) -> None:
         """Begin behind an offset; events that are `lettered` are dead letters already, and settled (F3)."""
@@ -54,13 +55,20 @@ class Intake:
     def room(self) -> int:
         """How many messages may be polled now: none while half of the prefetched ones wait, so that polls stay big."""
         config, watermark = self._services.config, self._commits.watermark
-        self.is_full = watermark.ahead >= config.max_ahead or watermark.ahead_bytes >= config.max_ahead_bytes
+        come_again = watermark.come_again
+        self.is_full = come_again >= config.max_ahead or watermark.come_again_bytes >= config.max_ahead_bytes
         if self.is_full or self._services.pauses.everything:
             return 0
         waiting = self._runner.lanes.runnable
-        if waiting * 2 > config.max_prefetch:
+        if waiting > self._refill_at:
             return 0
-        return min(self._pace.count, config.max_prefetch - waiting, config.max_ahead - watermark.ahead)
+        return min(self._pace.count, config.max_prefetch - waiting, config.max_ahead - come_again)
+
+    @property
+    def until_room(self) -> int:
+        """How many deliveries may end until there is room to poll for more; many when there is some already."""
+        spare = self._runner.lanes.runnable - self._refill_at
+        return spare if spare > 0 else self._services.config.max_prefetch
 
     def polled(self, messages: Sequence[ReceivedMessage], *, asked: int) -> float:
         """Take in what came of the messages `asked` for; seconds until the next poll. Raises OffsetOutOfRangeError."""

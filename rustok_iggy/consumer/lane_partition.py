@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Protocol
 
 from rustok_iggy.consumer.context import GroupLife
@@ -24,8 +23,8 @@ class Partition(Protocol):
         """Whether a delivery may begin now."""
         ...
 
-    def settle(self, offset: int) -> bool:
-        """An event is done; whether the watermark should be stored because of how many are."""
+    def settle(self, offset: int) -> None:
+        """An event is done."""
         ...
 
     def changed(self) -> None:
@@ -40,6 +39,6 @@ class Partition(Protocol):
         """Stop: this delivery ends its subscription."""
         ...
 
-    def after_delivery(self) -> Awaitable[None] | None:
-        """What is to be awaited before the next delivery."""
+    def turn(self) -> int:
+        """See to what is due; return after how many deliveries to do so again, if a turn has not ended before."""
         ...

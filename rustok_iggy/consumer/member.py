@@ -256,7 +256,7 @@ class GroupMember:
                 await self._gain(partition_id, answer)
         for consumer in tuple(self._consumers.values()):
             consumer.answered(answer.generation)
-            await consumer.commit_if_due()  # its own loop may be held up by a slow handler
+            consumer.commits.store_soon()  # its own loop may be held up by a slow handler
         if answer.generation != self._generation:
             self._services.statistics.rebalances += 1
             log.info("assigned", group=self._services.group, topic=self._services.topic, partitions=answer.partitions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -54,9 +54,11 @@ class PartitionConsumer:
         self.partition_id = partition_id
         source = Source(group=services.group, topic=services.topic, partition=partition_id)
         self.journal = journals.opener.open(source, journals.handled_types)
-        self.commits = Commits(services, member.subscriber, partition_id=partition_id, is_known=member.may_begin)
-        self.commits.start(Watermark(point.stored))
-        self.settle = self.commits.settle  # for every event: not through a method of its own
+        self.life = member.life
+        self.commits = Commits(
+            services, member, partition_id=partition_id, watermark=Watermark(point.stored), begin=self._begin
+        )
+        self.settle = self.commits.settle
         self.watch = LogWatch(services, member, partition_id=partition_id)
         self.tenure = Tenure(
             services.clock,
@@ -138,10 +140,6 @@ class PartitionConsumer:
     # What its parts ask
 
     @property
-    def life(self) -> GroupLife:
-        return self.member.life
-
-    @property
     def generation(self) -> int:
         """That of the group when ownership was last looked at."""
         return self.tenure.generation
@@ -171,9 +169,11 @@ class PartitionConsumer:
         """Ask soon who owns what."""
         self.member.ask()
 
-    def after_delivery(self) -> Awaitable[None] | None:
-        """Return a store of the watermark when one is due and none is under way."""
-        return self.polling.commit_or_ask() if self.commits.is_due else None
+    def turn(self) -> int:
+        """See to what is due; return after how many deliveries to do so again, if a turn has not ended before."""
+        self.polling.look_again()
+        self.commits.store_soon()
+        return min(self.intake.until_room, self.commits.until_due)
 
     def write_letter(self, failed: FailedDelivery) -> None:
         """Put a delivery into the journal that has failed for good."""
@@ -261,14 +261,6 @@ class PartitionConsumer:
             await self._end()
         if self._failure is not None:
             raise self._failure
-
-    async def commit_if_due(self) -> None:
-        """Store the watermark when it is time to and no store is under way. Raises ConnectorError."""
-        if self.commits.is_due:
-            try:
-                await self.commits.store()
-            except OffsetOutOfRangeError as error:
-                self.fail(error)
 
     async def _take_over(self) -> bool:
         """Claim the partition and fold its journal; False when it is to be given back before that is done."""
@@ -380,10 +372,11 @@ class PartitionConsumer:
                 error=str(error),
             )
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background_ended)
+        return task
 
     def _background_ended(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)

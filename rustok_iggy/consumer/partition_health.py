@@ -29,8 +29,10 @@ def together(name: str, by_partition: Mapping[int, Iterable[str]]) -> Iterator[s
 
 
 def paused(watermark: Watermark, intake: Intake, runner: LaneRunner) -> Iterator[str]:
-    """Say what holds the partition, when nothing more may be done above it."""
-    if intake.is_full:
+    """Say what holds the partition, when nothing more may be done above what is stored."""
+    if intake.is_full and watermark.ahead <= watermark.unstored_messages:
+        yield f"paused, the offset of {watermark.unstored_messages} events that are done is not stored yet"
+    elif intake.is_full:
         held = runner.holding(watermark.oldest_open)
         whose = "" if held is None else f": tenant {held.opened.tenant_id}, event {held.opened.id}"
         yield f"paused, {watermark.ahead} events wait for offset {watermark.oldest_open}{whose}"

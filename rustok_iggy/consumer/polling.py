@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-
 from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.log_watch import LogWatch
 from rustok_iggy.consumer.membership import Membership, is_transient
 from rustok_iggy.consumer.start import check_not_reset, recent_ids
-from rustok_iggy_connector import ConnectorError, PolledMessages, ReceivedMessage
+from rustok_iggy_connector import ConnectorError, PolledMessages
 
 ZEROS_BETWEEN_QUESTIONS = 50
 """Of an empty partition the server says 0 as of one message. Whoever has had one asks every so many empty polls, which
@@ -51,6 +49,7 @@ class Polling:
         """Poll until end(). Raises OffsetOutOfRangeError, and connector errors that no repetition mends."""
         while not self.is_over:
             self._wakeup.clear()
+            self._commits.store_soon()
             room = self._intake.room()
             if room <= 0:
                 await self._wakeup.wait()
@@ -60,7 +59,7 @@ class Polling:
                 return
             delay = self._intake.polled(messages, asked=room)
             self._polled.set()
-            await self._pause(delay, after=messages)
+            await self._pause(delay)
 
     def has_polled(self, offset: int) -> bool:
         """Whether every event up to an offset is in its lane, or was."""
@@ -83,17 +82,6 @@ class Polling:
                     raise
                 await self._member.next_answer()
         return Deduplication()
-
-    async def commit_or_ask(self) -> None:
-        """Store the watermark when that is due. Raises connector errors that no repetition mends."""
-        try:
-            if self._commits.is_due:
-                await self._commits.store()
-        except ConnectorError as error:
-            if not is_transient(error):
-                raise
-            # Whose partition it is now decides what becomes of the watermark.
-            await self._member.next_answer()
 
     async def _poll(self, count: int) -> PolledMessages:
         try:
@@ -122,10 +110,8 @@ class Polling:
             return self._zeros % ZEROS_BETWEEN_QUESTIONS == 0
         return current < polled
 
-    async def _pause(self, delay: float, *, after: Sequence[ReceivedMessage]) -> None:
+    async def _pause(self, delay: float) -> None:
         """Wait before the next poll. Handlers that end meanwhile do not cut it short: only being told to end does."""
-        if not after:
-            await self.commit_or_ask()
         if delay > 0 and not self.is_over:
             # Not a timeout around a wait: hundreds of times a second that is a tenth of what the polls take.
             loop = asyncio.get_running_loop()

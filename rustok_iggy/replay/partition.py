@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
-from collections.abc import Awaitable
 from typing import Protocol
 
 from rustok_iggy.consumer.context import NO_GROUP
@@ -58,11 +58,10 @@ class ReplayPartition:
     def may_begin(self) -> bool:
         return not self._crew.is_stopped
 
-    def settle(self, offset: int) -> bool:
+    def settle(self, offset: int) -> None:
         self._settle(offset)
         self._crew.waiting -= 1
         self._crew.changed.set()
-        return False
 
     def changed(self) -> None:
         self._crew.changed.set()
@@ -73,8 +72,8 @@ class ReplayPartition:
     def write_letter(self, failed: FailedDelivery) -> None:
         self.fail(failed.error)  # a replay keeps no letters: its policy is to stop
 
-    def after_delivery(self) -> Awaitable[None] | None:
-        return None
+    def turn(self) -> int:
+        return sys.maxsize
 
     def _settle(self, offset: int) -> None:
         self.watermark.settle(offset)

@@ -140,7 +140,8 @@ class LanesAndWatermark(RuleBasedStateMachine):
     @rule()
     def store(self) -> None:
         if self.mark.to_store is not None:
-            self.mark.store(self.mark.to_store)
+            self.mark.send()
+            self.mark.store()
             self.stored = self.mark.stored
 
     @rule()

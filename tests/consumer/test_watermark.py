@@ -14,7 +14,8 @@ def test_it_follows_deliveries_that_end_in_order() -> None:
         watermark.begin(offset)
         watermark.settle(offset)
     assert (watermark.settled, watermark.to_store, watermark.unstored) == (2, 2, 3)
-    watermark.store(2)
+    watermark.send()
+    watermark.store()
     assert (watermark.to_store, watermark.unstored, watermark.stored) == (None, 0, 2)
 
 
@@ -37,13 +38,36 @@ def test_a_log_that_begins_late_commits_nothing_below_its_first_event() -> None:
     assert watermark.to_store == 100
 
 
-@pytest.mark.parametrize("misuse", [lambda w: w.begin(4), lambda w: w.store(3), lambda w: w.store(6)])
-def test_going_back_and_storing_ahead_are_bugs(misuse: object) -> None:
+@pytest.mark.parametrize("offset", [4, 5])
+def test_going_back_is_a_bug(offset: int) -> None:
     watermark = Watermark(4)
     watermark.begin(5)
     watermark.settle(5)
     with pytest.raises(AssertionError):
-        misuse(watermark)  # type: ignore[operator]
+        watermark.begin(offset)
+
+
+def test_sending_what_nothing_was_settled_of_is_a_bug() -> None:
+    with pytest.raises(AssertionError):
+        Watermark(None).send()
+
+
+def test_what_ends_while_an_offset_is_stored_still_comes_again_after_a_crash() -> None:
+    watermark = Watermark(None)
+    for offset in (100, 101, 103):
+        watermark.begin(offset, 10)
+    assert (watermark.come_again, watermark.come_again_bytes) == (3, 30)
+    watermark.settle(100)
+    assert watermark.send() == 100
+    watermark.settle(101)
+    watermark.store()
+    assert (watermark.stored, watermark.to_store) == (100, 101)
+    assert (watermark.unstored_messages, watermark.unstored_bytes) == (1, 10)
+    assert (watermark.come_again, watermark.come_again_bytes) == (2, 20)
+    watermark.settle(103)
+    watermark.send()
+    watermark.store()
+    assert (watermark.come_again, watermark.come_again_bytes, watermark.ahead_bytes) == (0, 0, 0)
 
 
 @given(st.data())
@@ -71,5 +95,6 @@ def test_for_any_order_of_endings(data: st.DataObject) -> None:
         assert highest is None or (watermark.settled is not None and watermark.settled >= highest)
         highest = watermark.settled
         if watermark.to_store is not None and data.draw(st.booleans()):
-            watermark.store(watermark.to_store)
+            watermark.send()
+            watermark.store()
             assert watermark.unstored == 0

@@ -62,7 +62,7 @@ def watermark_over_an_open_delivery(patch: pytest.MonkeyPatch) -> None:
         self.settled = offset if self.settled is None else max(self.settled, offset)
         while self._begun and self._begun[0] <= self.settled:
             self._begun.popleft()
-            self.ahead_bytes -= self._sizes.popleft()
+            self._settled_bytes += self._sizes.popleft()
 
     patch.setattr(Watermark, "settle", settle)
 
