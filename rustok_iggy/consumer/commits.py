@@ -145,7 +145,7 @@ class Commits:
             # Whose partition it is now decides what becomes of the watermark.
             await self._member.next_answer()
 
-    def _stored(self, task: asyncio.Task[None]) -> None:
+    def _stored(self, _: asyncio.Task[None]) -> None:
         """It is over, also when it was cancelled before it had begun."""
         self._soon = None
 

@@ -28,10 +28,11 @@ class Deduplication:
     def is_new(self, message_id: int) -> bool:
         """Whether an id comes for the first time; it is known from then on."""
         known = self._known
-        if message_id in known:
+        before = len(known)
+        known.add(message_id)  # one look into the set instead of two
+        if len(known) == before:
             return False
-        known.add(message_id)
         self._order.append(message_id)
-        if len(known) > self._window:
+        if before >= self._window:
             known.remove(self._order.popleft())
         return True

@@ -62,7 +62,10 @@ class EnvelopeReader:
 class Unreadable(OpenedEnvelope):
     """Stands for an envelope of which not even the ids can be read. Without a tenant, its tenant id is all zeros."""
 
-    __slots__ = ("_error", "has_tenant")
+    __slots__ = ("_error", "correlation_id", "has_tenant", "id")
+
+    id: UUID
+    correlation_id: UUID
 
     def __init__(self, error: DecodeError, *, message_id: int, tenant_id: UUID | None) -> None:
         self._error = error

@@ -13,6 +13,8 @@ TARGET_POLL_BYTES = 4 * 1024 * 1024
 MAX_POLL_MESSAGES = 1000
 SIZE_MEMORY = 0.9
 """Share of the past in the mean size: ten polls after a change of sizes it has followed by two thirds."""
+GUESS_MEMORY = 0.5
+"""The same while the mean is still mostly what the first poll was for: each poll is twice as big as the one before."""
 FIRST_IDLE_DELAY = 0.001
 EAGER_POLLS, POLLS_A_PAUSE = 6, 3
 """Empty polls in a row of which every third only is followed by a pause. No loop of asyncio pauses for less than a
@@ -29,6 +31,7 @@ class PollPace:
         self._max_messages = min(max_messages, MAX_POLL_MESSAGES)
         self._max_idle_delay = max_idle_delay
         self._mean_bytes = TARGET_POLL_BYTES / FIRST_COUNT
+        self._is_guess = True
         self._idle_delay = 0.0
         self._empty_polls = FLOWING_POLLS
 
@@ -48,8 +51,10 @@ class PollPace:
             return self._idle_delay
         self._idle_delay, self._empty_polls = 0.0, 0
         mean = max(1.0, sum([len(message.payload) for message in messages]) / len(messages))
+        memory = GUESS_MEMORY if self._is_guess else SIZE_MEMORY
         # Growing sizes count at once, so that a poll is not far too big; shrinking ones by and by.
-        self._mean_bytes = max(mean, self._mean_bytes * SIZE_MEMORY + mean * (1 - SIZE_MEMORY))
+        self._mean_bytes = max(mean, self._mean_bytes * memory + mean * (1 - memory))
+        self._is_guess &= self._mean_bytes > 2 * mean
         return min(FIRST_IDLE_DELAY, self._max_idle_delay) if is_all else 0.0
 
 

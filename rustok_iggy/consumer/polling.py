@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.deduplication import Deduplication
 from rustok_iggy.consumer.intake import Intake

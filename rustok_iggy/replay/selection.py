@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from rustok_iggy.consumer.delivery import EnvelopeReader
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import DecodeError, ReplayError, UnknownEventTypeError, UnsupportedVersionError
@@ -17,7 +19,10 @@ UNREADABLE = (DecodeError, UnknownEventTypeError, UnsupportedVersionError)
 class DecodedEnvelope(OpenedEnvelope):
     """An envelope that is decoded already, for whoever wants to decode it."""
 
-    __slots__ = ("envelope",)
+    __slots__ = ("correlation_id", "envelope", "id")
+
+    id: UUID
+    correlation_id: UUID
 
     def __init__(self, envelope: EventEnvelope) -> None:
         self.envelope = envelope

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -54,55 +54,137 @@ class _Outgoing(Struct, gc=False):
     retry_count: int
 
 
-class _IncomingEvent(Struct, gc=False):
+EventT = TypeVar("EventT")
+
+
+class _IncomingEvent(Struct, Generic[EventT], gc=False):
     type: str
-    data: Raw
+    data: EventT
 
 
-class _Incoming(Struct, gc=False):
-    """An OpenedEnvelope: all but the event itself is read, since nearly always the rest is wanted too.
+class _Incoming(Struct, Generic[EventT], gc=False):
+    """The whole of an envelope. Not tracked by the garbage collector: each lives for one call, and is in no cycle."""
 
-    Each serializer has a subclass that knows it, so that nothing has to be made beside what the decoder makes. Not
-    tracked either: hundreds wait in their lanes, and each collection would go through all of them.
-    """
-
-    serializer: ClassVar[JsonSerializer]
     id: UUID
     event_type: str
     schema_version: U16
     correlation_id: UUID
     tenant_id: UUID
     timestamp: str
-    event: _IncomingEvent
+    event: _IncomingEvent[EventT]
     retry_count: U32
     causation_id: UUID | None = None
     trace_id: str | None = None
     actor_id: UUID | None = None
 
+    def envelope(self, event: Struct, *, version: int) -> EventEnvelope:
+        try:
+            timestamp = parse_timestamp(self.timestamp)
+        except ValueError as error:
+            raise DecodeError(str(error), format=SerializationFormat.JSON, path="timestamp") from None
+        return EventEnvelope(
+            id=self.id,
+            event_type=self.event_type,
+            schema_version=version,
+            correlation_id=self.correlation_id,
+            causation_id=self.causation_id,
+            tenant_id=self.tenant_id,
+            trace_id=self.trace_id,
+            timestamp=timestamp,
+            actor_id=self.actor_id,
+            event=event,
+            retry_count=self.retry_count,
+        )
+
+
+class _Head(Struct, gc=False):
+    """What tells whose an event is and who handles it."""
+
+    tenant_id: UUID
+    event_type: str
+    schema_version: U16
+
+
+class _Ids(Struct, gc=False):
+    id: UUID
+    correlation_id: UUID
+
+
+class _Opened(Struct, gc=False):
+    """An OpenedEnvelope. Hundreds wait in their lanes: what is not needed there is read with the event.
+
+    Each id that were read would be an object that the garbage collector goes through, again and again; with four of
+    them a tenth of the time in which events are handled went into that.
+    """
+
+    serializer: JsonSerializer
+    payload: bytes
+    tenant_id: UUID
+    event_type: str
+    schema_version: int
+
+    @property
+    def id(self) -> UUID:
+        return self._ids.id
+
+    @property
+    def correlation_id(self) -> UUID:
+        return self._ids.correlation_id
+
+    @property
+    def _ids(self) -> _Ids:
+        try:
+            return _IDS.decode(self.payload)
+        except _UNREADABLE:
+            return _NO_IDS
+
     __repr__ = OpenedEnvelope.__repr__
 
     def decode(self) -> EventEnvelope:
-        plan, decoder = self.serializer.reader(self.event_type, self.schema_version)
-        spec, sent = plan.spec, self.event
-        if sent.type != spec.name:
-            raise DecodeError(
-                f"{self.event_type} holds a {printable(sent.type)}, not a {spec.name}",
-                format=SerializationFormat.JSON,
-                path="event.type",
-            )
+        serializer, version = self.serializer, self.schema_version
+        plan, decoder = serializer.readers.get((self.event_type, version)) or serializer.reader(
+            self.event_type, version
+        )
         try:
-            event = decoder.decode(sent.data)
+            incoming = decoder.decode(self.payload)
         except _UNREADABLE as error:
-            raise _unreadable(error, within="event.data") from None
-        if plan.steps:
-            event = plan.lift(event, format=SerializationFormat.JSON)
-        return _envelope(self, event, version=spec.version)
+            raise self._unreadable(plan, error) from None
+        spec, sent = plan.spec, incoming.event
+        if sent.type != spec.name:
+            raise self._misnamed(plan, sent.type)
+        event = plan.lift(sent.data, format=SerializationFormat.JSON) if plan.steps else sent.data
+        return incoming.envelope(event, version=spec.version)
 
     def decode_raw(self) -> EventEnvelope:
-        raw = RawEvent(format=SerializationFormat.JSON, name=self.event.type, data=bytes(self.event.data))
-        return _envelope(self, raw, version=self.schema_version)
+        incoming = self._raw()
+        raw = RawEvent(format=SerializationFormat.JSON, name=incoming.event.type, data=bytes(incoming.event.data))
+        return incoming.envelope(raw, version=self.schema_version)
+
+    def _raw(self) -> _Incoming[Raw]:
+        try:
+            return _RAW.decode(self.payload)
+        except _UNREADABLE as error:
+            raise _unreadable(error) from None
+
+    def _unreadable(self, plan: ReadingPlan, error: Exception) -> DecodeError:
+        """What is wrong with an event of another name is that name, not its fields."""
+        name = self._raw().event.type
+        return _unreadable(error) if name == plan.spec.name else self._misnamed(plan, name)
+
+    def _misnamed(self, plan: ReadingPlan, name: str) -> DecodeError:
+        return DecodeError(
+            f"{self.event_type} holds a {printable(name)}, not a {plan.spec.name}",
+            format=SerializationFormat.JSON,
+            path="event.type",
+        )
 
 
+_HEAD = msgspec.json.Decoder(_Head)
+_IDS = msgspec.json.Decoder(_Ids)
+_NO_IDS = _Ids(UUID(int=0), UUID(int=0))
+"""Of an envelope whose ids are none: decode() says what is wrong with it."""
+_Reader = tuple[ReadingPlan, msgspec.json.Decoder[_Incoming[Any]]]
+_RAW = msgspec.json.Decoder(_Incoming[Raw])
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -113,14 +195,10 @@ class JsonSerializer(EventSerializer):
     content_type = "application/json"
 
     def __init__(self, catalog: EventCatalog = RUSTOK) -> None:
-        class Incoming(_Incoming, gc=False):
-            serializer = self
-
         catalog.check()
         self._catalog = catalog
-        self._decoder = msgspec.json.Decoder(Incoming)
         self._names = {spec.event_class: spec.name for spec in catalog}
-        self._readers: dict[tuple[str, int], tuple[ReadingPlan, msgspec.json.Decoder[Any]]] = {}
+        self.readers: dict[tuple[str, int], _Reader] = {}
         problems: list[str] = []
         for plan in catalog.reading_plans():
             try:
@@ -161,44 +239,26 @@ class JsonSerializer(EventSerializer):
 
     def open(self, data: bytes) -> OpenedEnvelope:
         try:
-            return self._decoder.decode(data)
+            head = _HEAD.decode(data)
         except _UNREADABLE as error:
             raise _unreadable(error) from None
+        return _Opened(self, data, head.tenant_id, head.event_type, head.schema_version)
 
     def decode(self, data: bytes) -> EventEnvelope:
         return self.open(data).decode()
 
-    def reader(self, event_type: str, version: int) -> tuple[ReadingPlan, msgspec.json.Decoder[Any]]:
-        """Return how a version of an event type is read, and the decoder of its fields."""
-        reader = self._readers.get((event_type, version))
+    def reader(self, event_type: str, version: int) -> _Reader:
+        """Return how a version of an event type is read, and the decoder of envelopes that hold it."""
+        reader = self.readers.get((event_type, version))
         if reader is None:
             plan = self._catalog.reading_plan(event_type, version)
             try:
-                decoder = msgspec.json.Decoder(plan.schema)
+                # No type checker knows a type that is made here.
+                decoder: msgspec.json.Decoder[_Incoming[Any]] = msgspec.json.Decoder(_Incoming[plan.schema])  # type: ignore[name-defined]
             except (TypeError, NameError) as error:  # names the type that msgspec cannot read, or that is not there
                 raise ConfigError([f"{self._catalog.name}.{event_type} version {version}: {error}"]) from None
-            reader = self._readers[event_type, version] = plan, decoder
+            reader = self.readers[event_type, version] = plan, decoder
         return reader
-
-
-def _envelope(wire: _Incoming, event: Struct, *, version: int) -> EventEnvelope:
-    try:
-        timestamp = parse_timestamp(wire.timestamp)
-    except ValueError as error:
-        raise DecodeError(str(error), format=SerializationFormat.JSON, path="timestamp") from None
-    return EventEnvelope(
-        id=wire.id,
-        event_type=wire.event_type,
-        schema_version=version,
-        correlation_id=wire.correlation_id,
-        causation_id=wire.causation_id,
-        tenant_id=wire.tenant_id,
-        trace_id=wire.trace_id,
-        timestamp=timestamp,
-        actor_id=wire.actor_id,
-        event=event,
-        retry_count=wire.retry_count,
-    )
 
 
 def _is_written_alike(moment: datetime) -> bool:

@@ -50,7 +50,10 @@ _TAIL = struct_codec(_Tail)
 
 
 class _OpenedPostcard(OpenedEnvelope):
-    __slots__ = ("_at", "_causation_id", "_data", "_serializer")
+    __slots__ = ("_at", "_causation_id", "_data", "_serializer", "correlation_id", "id")
+
+    id: UUID
+    correlation_id: UUID
 
     def __init__(self, serializer: PostcardSerializer, data: bytes) -> None:
         ids, self._at = _read(_IDS, data, 0)

@@ -44,13 +44,21 @@ class OpenedEnvelope(Protocol):
     JSON is one as it is.
     """
 
-    __slots__ = ("correlation_id", "event_type", "id", "schema_version", "tenant_id")
+    __slots__ = ("event_type", "schema_version", "tenant_id")
 
-    id: UUID
     event_type: str
     schema_version: int
-    correlation_id: UUID
     tenant_id: UUID
+
+    @property
+    @abstractmethod
+    def id(self) -> UUID:
+        """All zeros when the bytes have none; then decode() says so."""
+
+    @property
+    @abstractmethod
+    def correlation_id(self) -> UUID:
+        """As `id`."""
 
     @abstractmethod
     def decode(self) -> EventEnvelope:

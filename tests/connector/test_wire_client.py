@@ -161,6 +161,11 @@ class _Line(asyncio.Transport):
         return list(iter(self.server.next_frame, Signal.NEED_DATA))  # type: ignore[arg-type]  # the sentinel ends it
 
 
+def receive(talk: Conversation, data: bytes) -> None:
+    talk.get_buffer(-1)[: len(data)] = data
+    talk.buffer_updated(len(data))
+
+
 async def test_nothing_is_asked_while_something_waits_for_its_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     """iggy-server answers a ping before a store that came earlier: the replies would be taken for each other's."""
     monkeypatch.setattr(wire_client, "HEARTBEAT_INTERVAL", 0.005)
@@ -175,7 +180,7 @@ async def test_nothing_is_asked_while_something_waits_for_its_reply(monkeypatch:
     client.begin(LoginReply(user_id=1, session=7, protocol_version=0, server_version=""))
     await asyncio.sleep(0.05)  # ten heartbeats
     (first,) = line.requests()
-    talk.data_received(b"".join(encode_success(first.header, Command.DELETE_STREAM, None)))
+    receive(talk, b"".join(encode_success(first.header, Command.DELETE_STREAM, None)))
 
     async def asked_again() -> bool:
         return not talk.is_quiet
@@ -183,6 +188,6 @@ async def test_nothing_is_asked_while_something_waits_for_its_reply(monkeypatch:
     await until(asked_again)
     (then,) = line.requests()
     assert then.header.request == first.header.request + 1
-    talk.data_received(b"".join(encode_success(then.header, Command.DELETE_STREAM, None)))
+    receive(talk, b"".join(encode_success(then.header, Command.DELETE_STREAM, None)))
     await second
     client.hang_up()
