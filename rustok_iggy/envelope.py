@@ -7,11 +7,21 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
 
 from rustok_iggy.catalog import declared
+
+if TYPE_CHECKING:
+    AnyEvent = Struct
+    Holder = object
+else:
+    # At run time the event's type is a parameter: a decoder for EventEnvelope[X] makes the envelope itself, where
+    # else it would make something that an envelope is then made of, for a quarter of the time that decoding takes.
+    AnyEvent = TypeVar("AnyEvent")
+    Holder = Generic[AnyEvent]
 
 ENTROPY_BITS = 80
 """ULID: 48 bits of milliseconds since 1970, then 80 random bits."""
@@ -62,7 +72,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class EventEnvelope(Struct, frozen=True, kw_only=True, gc=False):
+class EventEnvelope(Struct, Holder, frozen=True, kw_only=True, gc=False):
     """One event with its ids. The order of the fields is their order on the wire (RusToK's EventEnvelope).
 
     `timestamp` is in UTC with microseconds. Its repr shows ids and the event's type, never the event's content. Not
@@ -78,7 +88,7 @@ class EventEnvelope(Struct, frozen=True, kw_only=True, gc=False):
     trace_id: str | None = None
     timestamp: datetime
     actor_id: UUID | None = None
-    event: Struct
+    event: AnyEvent
     retry_count: int = 0
 
     @classmethod

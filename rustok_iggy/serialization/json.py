@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import force_setattr
 
 from rustok_iggy.catalog import EventCatalog, ReadingPlan, printable
 from rustok_iggy.envelope import EventEnvelope
@@ -54,6 +55,7 @@ class _Outgoing(Struct, gc=False):
     retry_count: int
 
 
+LONGEST_IN_MICROSECONDS = len("2026-01-01T00:00:00.000000Z")
 EventT = TypeVar("EventT")
 
 
@@ -62,47 +64,14 @@ class _IncomingEvent(Struct, Generic[EventT], gc=False):
     data: EventT
 
 
-class _Incoming(Struct, Generic[EventT], gc=False):
-    """The whole of an envelope. Not tracked by the garbage collector: each lives for one call, and is in no cycle."""
-
-    id: UUID
-    event_type: str
-    schema_version: U16
-    correlation_id: UUID
-    tenant_id: UUID
-    timestamp: str
-    event: _IncomingEvent[EventT]
-    retry_count: U32
-    causation_id: UUID | None = None
-    trace_id: str | None = None
-    actor_id: UUID | None = None
-
-    def envelope(self, event: Struct, *, version: int) -> EventEnvelope:
-        try:
-            timestamp = parse_timestamp(self.timestamp)
-        except ValueError as error:
-            raise DecodeError(str(error), format=SerializationFormat.JSON, path="timestamp") from None
-        return EventEnvelope(
-            id=self.id,
-            event_type=self.event_type,
-            schema_version=version,
-            correlation_id=self.correlation_id,
-            causation_id=self.causation_id,
-            tenant_id=self.tenant_id,
-            trace_id=self.trace_id,
-            timestamp=timestamp,
-            actor_id=self.actor_id,
-            event=event,
-            retry_count=self.retry_count,
-        )
-
-
 class _Head(Struct, gc=False):
-    """What tells whose an event is and who handles it."""
+    """What tells whose an event is and who handles it; and what EventEnvelope's own types do not hold to RusToK's."""
 
     tenant_id: UUID
     event_type: str
     schema_version: U16
+    timestamp: str
+    retry_count: U32
 
 
 class _Ids(Struct, gc=False):
@@ -122,6 +91,7 @@ class _Opened(Struct, gc=False):
     tenant_id: UUID
     event_type: str
     schema_version: int
+    timestamp: str
 
     @property
     def id(self) -> UUID:
@@ -146,28 +116,48 @@ class _Opened(Struct, gc=False):
             self.event_type, version
         )
         try:
-            incoming = decoder.decode(self.payload)
+            envelope = decoder.decode(self.payload)
         except _UNREADABLE as error:
             raise self._unreadable(plan, error) from None
-        spec, sent = plan.spec, incoming.event
+        spec, sent = plan.spec, envelope.event
         if sent.type != spec.name:
             raise self._misnamed(plan, sent.type)
         event = plan.lift(sent.data, format=SerializationFormat.JSON) if plan.steps else sent.data
-        return incoming.envelope(event, version=spec.version)
+        return self._finished(envelope, event, version=spec.version)
 
     def decode_raw(self) -> EventEnvelope:
-        incoming = self._raw()
-        raw = RawEvent(format=SerializationFormat.JSON, name=incoming.event.type, data=bytes(incoming.event.data))
-        return incoming.envelope(raw, version=self.schema_version)
+        envelope = self._raw()
+        name, data = envelope.event.type, bytes(envelope.event.data)
+        event = RawEvent(format=SerializationFormat.JSON, name=name, data=data)
+        return self._finished(envelope, event, version=self.schema_version)
 
-    def _raw(self) -> _Incoming[Raw]:
+    def _finished(self, envelope: EventEnvelope, event: Struct, *, version: int) -> EventEnvelope:
+        """Put into the envelope, which nobody else has yet, what it holds; the decoder left {type, data} there."""
+        force_setattr(envelope, "event", event)
+        if version != self.schema_version:
+            force_setattr(envelope, "schema_version", version)
+        text = self.timestamp
+        # msgspec rounds what is finer than a microsecond, and takes a blank for the T.
+        if len(text) > LONGEST_IN_MICROSECONDS or text[10] != "T" or envelope.timestamp.tzinfo is not UTC:
+            force_setattr(envelope, "timestamp", self._moment())
+        return envelope
+
+    def _moment(self) -> datetime:
+        try:
+            return parse_timestamp(self.timestamp)
+        except ValueError as error:
+            raise DecodeError(str(error), format=SerializationFormat.JSON, path="timestamp") from None
+
+    def _raw(self) -> Any:
         try:
             return _RAW.decode(self.payload)
         except _UNREADABLE as error:
+            self._moment()
             raise _unreadable(error) from None
 
     def _unreadable(self, plan: ReadingPlan, error: Exception) -> DecodeError:
         """What is wrong with an event of another name is that name, not its fields."""
+        self._moment()
         name = self._raw().event.type
         return _unreadable(error) if name == plan.spec.name else self._misnamed(plan, name)
 
@@ -183,8 +173,15 @@ _HEAD = msgspec.json.Decoder(_Head)
 _IDS = msgspec.json.Decoder(_Ids)
 _NO_IDS = _Ids(UUID(int=0), UUID(int=0))
 """Of an envelope whose ids are none: decode() says what is wrong with it."""
-_Reader = tuple[ReadingPlan, msgspec.json.Decoder[_Incoming[Any]]]
-_RAW = msgspec.json.Decoder(_Incoming[Raw])
+_Reader = tuple[ReadingPlan, msgspec.json.Decoder[Any]]
+
+
+def _envelopes_of(schema: Any) -> msgspec.json.Decoder[Any]:
+    """Return what decodes an EventEnvelope whose event is still {type, data}, with fields of this schema."""
+    return msgspec.json.Decoder(EventEnvelope[_IncomingEvent[schema]])  # type: ignore[misc]  # not known before it runs
+
+
+_RAW = _envelopes_of(Raw)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -242,7 +239,7 @@ class JsonSerializer(EventSerializer):
             head = _HEAD.decode(data)
         except _UNREADABLE as error:
             raise _unreadable(error) from None
-        return _Opened(self, data, head.tenant_id, head.event_type, head.schema_version)
+        return _Opened(self, data, head.tenant_id, head.event_type, head.schema_version, head.timestamp)
 
     def decode(self, data: bytes) -> EventEnvelope:
         return self.open(data).decode()
@@ -253,8 +250,7 @@ class JsonSerializer(EventSerializer):
         if reader is None:
             plan = self._catalog.reading_plan(event_type, version)
             try:
-                # No type checker knows a type that is made here.
-                decoder: msgspec.json.Decoder[_Incoming[Any]] = msgspec.json.Decoder(_Incoming[plan.schema])  # type: ignore[name-defined]
+                decoder = _envelopes_of(plan.schema)
             except (TypeError, NameError) as error:  # names the type that msgspec cannot read, or that is not there
                 raise ConfigError([f"{self._catalog.name}.{event_type} version {version}: {error}"]) from None
             reader = self.readers[event_type, version] = plan, decoder
