@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -65,6 +66,36 @@ def test_a_wrong_field_is_named_with_what_is_wrong(changes: dict[str, Any], path
         SERIALIZER.decode(json.dumps(row(**changes)).encode())
     assert caught.value.path == path
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "microsecond"),
+    [
+        ("2026-02-14T10:00:00.1234569Z", 123456),
+        ("2026-02-14T11:00:00.123456+01:00", 123456),
+        ("2026-02-14t10:00:00z", 0),
+    ],
+)
+def test_a_timestamp_of_another_writer_is_cut_off_and_in_utc(text: str, microsecond: int) -> None:
+    moment = SERIALIZER.decode(json.dumps(row(timestamp=text)).encode()).timestamp
+    assert moment == datetime(2026, 2, 14, 10, 0, 0, microsecond, UTC)
+    assert moment.tzinfo is UTC
+
+
+@pytest.mark.parametrize("text", ["2026-02-14 10:00:00Z", "2026-02-14T10:00:00", "2026-02-14T10:00:00.1234567890Z"])
+def test_a_timestamp_that_only_the_decoder_takes_is_refused(text: str) -> None:
+    with pytest.raises(DecodeError, match="RFC 3339"):
+        SERIALIZER.decode(json.dumps(row(timestamp=text)).encode())
+
+
+def test_what_is_opened_has_its_ids_and_zeros_where_there_are_none() -> None:
+    opened = SERIALIZER.open(json.dumps(row()).encode())
+    assert (opened.id, opened.correlation_id, opened.tenant_id) == (ORDER.id, ORDER.correlation_id, TENANT)
+    opened = SERIALIZER.open(json.dumps(row(correlation_id="x")).encode())
+    assert (opened.id, opened.correlation_id, opened.tenant_id) == (UUID(int=0), UUID(int=0), TENANT)
+    with pytest.raises(DecodeError) as caught:
+        opened.decode()
+    assert caught.value.path == "correlation_id"
 
 
 def test_an_integer_out_of_its_width_is_refused() -> None:

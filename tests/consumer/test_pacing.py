@@ -1,5 +1,7 @@
 """How much to poll, how long to wait, when to commit."""
 
+from itertools import pairwise
+
 from rustok_iggy.consumer.pacing import (
     EAGER_POLLS,
     FIRST_COUNT,
@@ -29,6 +31,16 @@ def test_small_messages_come_in_large_polls_up_to_the_bounds() -> None:
     assert counts == sorted(counts)
     assert counts[-1] == 500
     assert PollPace(max_messages=5000, max_idle_delay=0.1)._max_messages == 1000
+
+
+def test_until_the_size_is_known_each_poll_is_at_most_twice_as_big_as_the_one_before() -> None:
+    pace = PollPace(max_messages=1000, max_idle_delay=0.1)
+    counts = [pace.count]
+    while counts[-1] < 1000:
+        pace.polled(of_size(500))
+        counts.append(pace.count)
+    assert all(later <= 2 * earlier for earlier, later in pairwise(counts))
+    assert len(counts) < 10
 
 
 def test_one_poll_of_large_messages_is_enough_to_ask_for_fewer() -> None:
