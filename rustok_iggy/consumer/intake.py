@@ -17,6 +17,10 @@ from rustok_iggy_connector import Position, ReceivedMessage, get_logger
 
 log = get_logger(__name__)
 
+REFILL_AT = 1 / 3
+"""Share of the prefetched messages that wait when the next poll begins: handlers that do nothing take 1 ms for so many,
+as long as a poll takes behind a store, and polls stay big."""
+
 
 class Intake:
     """Where a partition is read next, and what becomes of each message. `exact`: one above `next_offset` is a gap."""
@@ -40,7 +44,7 @@ class Intake:
         self._runner = runner
         self._letters = letters
         self._lettered: frozenset[int] = frozenset()
-        self._refill_at = config.max_prefetch // 2
+        self._refill_at = int(config.max_prefetch * REFILL_AT)
         self._pace = PollPace(max_messages=config.max_prefetch, max_idle_delay=config.max_idle_delay)
         self.next_offset = next_offset
         self.known: Deduplication | None = None
@@ -53,7 +57,7 @@ class Intake:
         self._exact = offset >= 0
 
     def room(self) -> int:
-        """How many messages may be polled now: none while half of the prefetched ones wait, so that polls stay big."""
+        """How many messages may be polled now: none while a third of the prefetched ones waits (REFILL_AT)."""
         config, watermark = self._services.config, self._commits.watermark
         come_again = watermark.come_again
         self.is_full = come_again >= config.max_ahead or watermark.come_again_bytes >= config.max_ahead_bytes

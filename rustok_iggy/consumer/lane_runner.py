@@ -46,6 +46,8 @@ class LaneRunner:
         self._probe: asyncio.TimerHandle | None = None
         self._kick_again: asyncio.Handle | None = None
         self._given_up = False
+        self._coming: set[asyncio.Task[None]] = set()
+        """Tasks that take a lane as soon as the loop comes to them: none has to be begun for it."""
         self.handling = Handling(services, partition.partition_id)
         self._allowed_until = float("-inf")
         self.lanes: Lanes[int | None, Delivery] = Lanes()
@@ -71,12 +73,13 @@ class LaneRunner:
         slots, ready = self._services.slots, self.lanes.ready
         if ready and self._waits_for_probe(self._services.clock()):
             return  # a task would end at once, and kick again
-        for _ in range(min(tasks, ready)):
+        for _ in range(min(tasks, ready) - len(self._coming)):
             # Who has a slot does not queue for another: its own tasks would make way for itself after every delivery.
             if not self._partition.may_begin() or (self._tasks and not slots.is_free) or not slots.take(self):
                 return
             task = asyncio.create_task(self._drain())
             self._tasks.add(task)
+            self._coming.add(task)
             task.add_done_callback(self._drained)
         if self._kick_again is not None:
             self._kick_again.cancel()
@@ -163,6 +166,7 @@ class LaneRunner:
         """Run one delivery after the other, as long as there are lanes and nobody else wants the slot."""
         services, task = self._services, asyncio.current_task()
         assert task is not None, "runs as a task"
+        self._coming.discard(task)
         lanes, partition, run, clock = self.lanes, self._partition, self.handling.run, services.clock
         now = clock()
         try:
@@ -186,13 +190,19 @@ class LaneRunner:
                     left = partition.turn()
                     if services.slots.wanted:
                         break
-                    await asyncio.sleep(0)
+                    await self._make_way(task)
                     now = clock()
                     turn_ends = now + TURN
         except Exception as error:  # noqa: BLE001 - the task's outermost frame; the partition raises it
             self._partition.fail(error)
             if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
                 raise error.__cause__ from None  # asyncio ends the loop; the failure is for a host that goes on
+
+    async def _make_way(self, task: asyncio.Task[None]) -> None:
+        """Let the others have their turn."""
+        self._coming.add(task)
+        await asyncio.sleep(0)
+        self._coming.discard(task)
 
     def _left_open(self, lane: TenantLane, delivery: Delivery) -> None:
         """A handler was cut short: its delivery is the next of its lane again."""
@@ -204,6 +214,7 @@ class LaneRunner:
     def _drained(self, task: asyncio.Task[None]) -> None:
         """A task is over, also one that give_up() cancelled before it had begun."""
         self._tasks.discard(task)
+        self._coming.discard(task)
         following = self._services.slots.give()
         if following is not None:
             following.kick()

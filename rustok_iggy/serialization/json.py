@@ -112,7 +112,7 @@ class _Opened(Struct, gc=False):
 
     def decode(self) -> EventEnvelope:
         serializer, version = self.serializer, self.schema_version
-        plan, decoder = serializer.readers.get((self.event_type, version)) or serializer.reader(
+        plan, decoder = serializer._readers.get((self.event_type, version)) or serializer.reader(
             self.event_type, version
         )
         try:
@@ -173,7 +173,6 @@ _HEAD = msgspec.json.Decoder(_Head)
 _IDS = msgspec.json.Decoder(_Ids)
 _NO_IDS = _Ids(UUID(int=0), UUID(int=0))
 """Of an envelope whose ids are none: decode() says what is wrong with it."""
-_Reader = tuple[ReadingPlan, msgspec.json.Decoder[Any]]
 
 
 def _envelopes_of(schema: Any) -> msgspec.json.Decoder[Any]:
@@ -195,7 +194,7 @@ class JsonSerializer(EventSerializer):
         catalog.check()
         self._catalog = catalog
         self._names = {spec.event_class: spec.name for spec in catalog}
-        self.readers: dict[tuple[str, int], _Reader] = {}
+        self._readers: dict[tuple[str, int], tuple[ReadingPlan, msgspec.json.Decoder[Any]]] = {}
         problems: list[str] = []
         for plan in catalog.reading_plans():
             try:
@@ -244,16 +243,16 @@ class JsonSerializer(EventSerializer):
     def decode(self, data: bytes) -> EventEnvelope:
         return self.open(data).decode()
 
-    def reader(self, event_type: str, version: int) -> _Reader:
+    def reader(self, event_type: str, version: int) -> tuple[ReadingPlan, msgspec.json.Decoder[Any]]:
         """Return how a version of an event type is read, and the decoder of envelopes that hold it."""
-        reader = self.readers.get((event_type, version))
+        reader = self._readers.get((event_type, version))
         if reader is None:
             plan = self._catalog.reading_plan(event_type, version)
             try:
                 decoder = _envelopes_of(plan.schema)
             except (TypeError, NameError) as error:  # names the type that msgspec cannot read, or that is not there
                 raise ConfigError([f"{self._catalog.name}.{event_type} version {version}: {error}"]) from None
-            reader = self.readers[event_type, version] = plan, decoder
+            reader = self._readers[event_type, version] = plan, decoder
         return reader
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from rustok_iggy import OffsetOutOfRangeError
 from rustok_iggy.consumer.commits import Commits
+from rustok_iggy.consumer.intake import REFILL_AT
 from rustok_iggy.consumer.partition import PartitionConsumer
 from rustok_iggy_connector import ConnectionLostError, InvalidRequestError, NotAssignedError, PolledMessages
 from tests.consumer.hosts import Recorder
@@ -176,4 +177,4 @@ async def test_the_next_poll_is_under_way_before_the_lanes_are_empty() -> None:
     subject.stop()
     await task
     assert waiting
-    assert set(waiting) == {8}, "half of what may be prefetched"
+    assert set(waiting) == {int(16 * REFILL_AT)}
