@@ -70,9 +70,8 @@ class Intake:
 
     @property
     def until_room(self) -> int:
-        """How many deliveries may end until there is room to poll for more; many when there is some already."""
-        spare = self._runner.lanes.runnable - self._refill_at
-        return spare if spare > 0 else self._services.config.max_prefetch
+        """How many deliveries are to end until there may be room to poll for more; 0: there may be now."""
+        return max(0, self._runner.lanes.runnable - self._refill_at)
 
     def polled(self, messages: Sequence[ReceivedMessage], *, asked: int) -> float:
         """Take in what came of the messages `asked` for; seconds until the next poll. Raises OffsetOutOfRangeError."""

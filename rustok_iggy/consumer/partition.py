@@ -171,9 +171,12 @@ class PartitionConsumer:
 
     def turn(self) -> int:
         """See to what is due; return after how many deliveries to do so again, if a turn has not ended before."""
-        self.polling.look_again()
+        until_room = self.intake.until_room
+        if not until_room:
+            self.polling.look_again()
         self.commits.store_soon()
-        return min(self.intake.until_room, self.commits.until_due)
+        until_due = self.commits.until_due
+        return min(until_room, until_due) if until_room else until_due
 
     def write_letter(self, failed: FailedDelivery) -> None:
         """Put a delivery into the journal that has failed for good."""
