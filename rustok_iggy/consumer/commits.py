@@ -105,12 +105,11 @@ class Commits:
         if self.log_ended:
             return False
         async with self._storing:
-            if self.lost:
+            if self.lost or not self._member.may_begin():
                 return False
+            sent = self.watermark.sent  # nothing lower may be stored: the offset would go back
+            offset = self.watermark.send() if sent is None else sent
             try:
-                self._require_known()
-                sent = self.watermark.sent  # nothing lower may be stored: the offset would go back
-                offset = self.watermark.send() if sent is None else sent
                 await self._subscriber.commit(self._partition_id, offset=offset)
             except NotAssignedError:
                 return False

@@ -176,5 +176,4 @@ async def test_the_next_poll_is_under_way_before_the_lanes_are_empty() -> None:
     await until(lambda: len(handler.seen) == EVENTS)
     subject.stop()
     await task
-    assert waiting
-    assert set(waiting) == {int(16 * REFILL_AT)}
+    assert max(waiting) == int(16 * REFILL_AT), "some wait for the next poll, however slow the machine is"
