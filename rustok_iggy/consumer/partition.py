@@ -9,7 +9,6 @@ from uuid import UUID
 
 from rustok_iggy.consumer import partition_health
 from rustok_iggy.consumer.commits import Commits
-from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.delivery import Delivery, NotRun
 from rustok_iggy.consumer.intake import Intake
 from rustok_iggy.consumer.lane_runner import LaneRunner
