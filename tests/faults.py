@@ -138,7 +138,8 @@ class FaultProxy:
                     self.from_clients += data
                 sink.write(data)
                 await sink.drain()
-            sink.write_eof()
+            with contextlib.suppress(OSError):  # it has hung up itself meanwhile
+                sink.write_eof()
 
 
 @asynccontextmanager
