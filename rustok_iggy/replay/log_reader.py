@@ -6,10 +6,11 @@ import asyncio
 import heapq
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
 from rustok_iggy.consumer.pacing import MAX_POLL_MESSAGES, PollPace
 from rustok_iggy.errors import ReplayError
+from rustok_iggy.replay.log_identity import KnownMessage
 from rustok_iggy_connector import ConnectorError, MessageSubscriber, Position, ReceivedMessage, get_logger
 
 log = get_logger(__name__)
@@ -63,10 +64,20 @@ class LogReader:
 
 
 class RangeReader:
-    """The messages of one partition from `start` until before `end`, each once and none left out."""
+    """The messages of one partition from `start` until before `end`, each once, none left out, and none of another log
+    than the one whose messages are `known`.
+    """
 
     def __init__(
-        self, log_reader: LogReader, *, topic: str, partition_id: int, start: int, end: int, partitions: int = 1
+        self,
+        log_reader: LogReader,
+        *,
+        topic: str,
+        partition_id: int,
+        start: int,
+        end: int,
+        partitions: int = 1,
+        known: Iterable[KnownMessage] = (),
     ) -> None:
         self.partition_id = partition_id
         self._log_reader = log_reader
@@ -75,9 +86,16 @@ class RangeReader:
         self._end = end
         self._pace = PollPace(max_messages=max(1, BUFFERED_MESSAGES // partitions), max_idle_delay=PAUSE)
         self._buffer: deque[ReceivedMessage] = deque()
+        self._known = {each.offset: each for each in known}
+
+    async def require_same_log(self) -> None:
+        """Look at what is known, before anything is read. Raises ReplayError when it is another log, ConnectorError."""
+        for offset in self._known:
+            for message in await self._log_reader.poll(self.partition_id, offset=offset, max_messages=1):
+                self._compare(message)
 
     async def next(self) -> ReceivedMessage | None:
-        """Return the next message, None at the end. Raises ReplayError when some are gone, ConnectorError."""
+        """Return the next message, None at the end. Raises ReplayError when some are gone or others, ConnectorError."""
         if not self._buffer and not await self._fill():
             return None
         return self._buffer.popleft()
@@ -103,8 +121,19 @@ class RangeReader:
                     f"offsets {self._next} to {min(message.offset, self._end) - 1} were removed by retention; {left}"
                     + (f" messages are left, from offset {message.offset}" if left else " messages are left")
                 )
+            self._compare(message)
             self._buffer.append(message)
             self._next += 1
+
+    def _compare(self, message: ReceivedMessage) -> None:
+        known = self._known.get(message.offset)
+        if known is not None and known.is_another(message):
+            raise ReplayError(
+                f"topic {self._topic}, partition {self.partition_id}: the log was begun again since the plan was made:"
+                f" what stood at offset {known.offset} was stored at {known.stored_at.isoformat()}, and another event"
+                " stands there now; make a new plan",
+                position=Position(self._topic, self.partition_id, known.offset),
+            )
 
     def _gone(self, what: str) -> ReplayError:
         return ReplayError(

@@ -86,9 +86,10 @@ class ReplayManager:
 
         At least once with a handler (with a checkpoint, only what was under way comes again), exactly once in a file.
         `on_progress` is called every `options.interval` seconds and at the end. Cancelling leaves a valid checkpoint.
-        Raises ReplayError with the position: a handler failed, an event could not be decoded, messages are gone, the
-        handler is subscribed with replay="forbidden", the checkpoint is another's; ReplayCancelledError when it was
-        cancelled by a note beside its checkpoint, before this run or during it; connector errors.
+        Raises ReplayError with the position: a handler failed, an event could not be decoded, messages are gone or the
+        log was begun again, the handler is subscribed with replay="forbidden", the checkpoint is another's;
+        ReplayCancelledError when it was cancelled by a note beside its checkpoint, before this run or during it;
+        connector errors.
         """
         self._check(plan, target)
         chosen = options or ReplayOptions()
@@ -106,6 +107,7 @@ class ReplayManager:
                 tracing=self.tracing,
             )
             run.require_not_cancelled()
+            await run.require_same_log()
             done = await self._hand_over(run, target)
         progress = run.report(done)
         if progress.handled + progress.unreadable != progress.planned:

@@ -13,10 +13,11 @@ from typing import Any, Self
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from rustok_iggy.errors import ReplayError
 from rustok_iggy.replay.durable_file import write_atomically
+from rustok_iggy.replay.log_identity import KnownMessage
 from rustok_iggy.replay.predicate import Predicate
 
 PLAN_VERSION = 1
@@ -28,12 +29,23 @@ MAX_COPY_RANGES = 10_000
 
 
 class PartitionRange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The messages of one partition from offset `start` until before `end`; those of `copies` came before."""
+    """The messages of one partition from offset `start` until before `end`; those of `copies` came before.
+
+    `first` and `last` are two of them as they were when the plan was made; unset in an empty range, and in plans of
+    releases that did not remember them: then a log that was begun again is not noticed.
+    """
 
     partition_id: int
     start: int
     end: int
     copies: tuple[tuple[int, int], ...] = ()
+    first: KnownMessage | UnsetType = UNSET
+    last: KnownMessage | UnsetType = UNSET
+
+    @property
+    def known(self) -> tuple[KnownMessage, ...]:
+        """What the log is known by."""
+        return tuple(each for each in (self.first, self.last) if isinstance(each, KnownMessage))
 
     @property
     def messages(self) -> int:

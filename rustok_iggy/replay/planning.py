@@ -9,6 +9,7 @@ from typing import TypedDict
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.consumer.deduplication import Deduplication
@@ -16,12 +17,13 @@ from rustok_iggy.consumer.delivery import EnvelopeReader
 from rustok_iggy.consumer.subscription import EventTypes
 from rustok_iggy.errors import ReplayError
 from rustok_iggy.moments import microseconds
+from rustok_iggy.replay.log_identity import KnownMessage
 from rustok_iggy.replay.log_reader import LogReader, RangeReader
 from rustok_iggy.replay.plan import MAX_COPY_RANGES, MAX_COUNTS, EventCount, PartitionRange, ReplayPlan
 from rustok_iggy.replay.predicate import Choose, Predicate
 from rustok_iggy.replay.selection import UNREADABLE, Selection
 from rustok_iggy.serialization import OpenedEnvelope
-from rustok_iggy_connector import TopicInfo
+from rustok_iggy_connector import ReceivedMessage, TopicInfo
 
 MAX_TYPE_LENGTH = 128
 """Of an event type in a plan: no catalogue takes a longer one, a damaged message might hold one."""
@@ -82,17 +84,17 @@ async def fill(
         start, end = await _pinned(log_reader, described, partition_id, selection)
         census.begin_partition()
         messages = RangeReader(log_reader, topic=plan.topic, partition_id=partition_id, start=start, end=end)
-        while (message := await messages.next()) is not None:
-            if census.is_copy(message.id, message.offset):
-                continue
-            try:
-                opened = chosen.choose(partition_id, message)
-            except UNREADABLE:
-                census.unreadable += 1
-                continue
-            if opened is not None:
-                census.count(opened, len(message.payload))
-        ranges.append(PartitionRange(partition_id=partition_id, start=start, end=end, copies=tuple(census.copies)))
+        first, last = await _counted(messages, chosen, census)
+        ranges.append(
+            PartitionRange(
+                partition_id=partition_id,
+                start=start,
+                end=end,
+                copies=tuple(census.copies),
+                first=UNSET if first is None else KnownMessage.of(first),
+                last=UNSET if last is None else KnownMessage.of(last),
+            )
+        )
     return msgspec.structs.replace(
         plan,
         partitions=tuple(ranges),
@@ -150,6 +152,26 @@ class Census:
         """Yield what was counted one by one, by tenant and type."""
         for (tenant_id, event_type), events in sorted(self._counted.items()):
             yield EventCount(tenant_id=tenant_id, event_type=event_type, events=events)
+
+
+async def _counted(
+    messages: RangeReader, chosen: Selection, census: Census
+) -> tuple[ReceivedMessage | None, ReceivedMessage | None]:
+    """Read a range, count what is wanted of it, and return its first and last message."""
+    first: ReceivedMessage | None = None
+    last: ReceivedMessage | None = None
+    while (message := await messages.next()) is not None:
+        first, last = first or message, message
+        if census.is_copy(message.id, message.offset):
+            continue
+        try:
+            opened = chosen.choose(messages.partition_id, message)
+        except UNREADABLE:
+            census.unreadable += 1
+            continue
+        if opened is not None:
+            census.count(opened, len(message.payload))
+    return first, last
 
 
 async def _pinned(

@@ -88,6 +88,11 @@ class ReplayRun:
                     continue
                 yield Found(partition_id, message, decoded)
 
+    async def require_same_log(self) -> None:
+        """Raises ReplayError when what is left was planned on a log that was begun again since, connector errors."""
+        for reader in self._readers():
+            await reader.require_same_log()
+
     def stopped(self, partition_id: int, offset: int, why: str) -> ReplayError:
         """Return the error of a replay that stops at an event."""
         position = Position(self.plan.topic, partition_id, offset)
@@ -152,6 +157,7 @@ class ReplayRun:
                 start=self.state.next_offsets[each.partition_id],
                 end=each.end,
                 partitions=len(wanted),
+                known=each.known,
             )
             for each in wanted
         ]

@@ -1,4 +1,4 @@
-"""The fault table of docs/explanation/delivery.md where it concerns dead letters, on every backend that can have it."""
+"""The fault table of docs/delivery.md where it concerns dead letters, on every backend that can have it."""
 
 from collections.abc import AsyncIterator
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from rustok_iggy import EventEnvelope, IggyConfig, IggyTransport, ReplayOptions, to_file
+from rustok_iggy import EventEnvelope, IggyConfig, IggyTransport, ReplayError, ReplayOptions, ReplayPlan, to_file
 from tests.architecture.source_tree import ROOT
 from tests.consumer.hosts import Counted, catalog
 from tests.replay.histories import Handled
@@ -63,6 +63,26 @@ async def test_history_again_beside_a_live_group(engine: str, tmp_path: Path) ->
         await transport.run_replay(late, again)
         assert set((await transport.lag(group="live", topic="domain")).values()) == {0}
         assert again.numbers == live.numbers
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_topic_made_anew_is_not_taken_for_the_one_that_was_planned(engine: str, tmp_path: Path) -> None:
+    tenants, again = [uuid4() for _ in range(5)], Handled()
+    old, new = (
+        [EventEnvelope.new(tenant, Counted(number=each)) for each in range(5) for tenant in tenants] for _ in "12"
+    )
+    async with IggyTransport(config_of(engine, tmp_path / "data"), catalog=catalog) as transport:
+        (await transport.publish_batch(old)).raise_for_failures()
+        (await transport.plan_replay()).save(tmp_path / "plan.json")
+        plan = ReplayPlan.load(tmp_path / "plan.json")
+        await transport.run_replay(plan, again)
+        assert len(again.seen) == len(old)
+        await transport._connector.admin.delete_topic(stream="rustok", topic="domain")
+        await transport.topology.apply()
+        (await transport.publish_batch(old + new)).raise_for_failures()  # the same ids at the same offsets
+        with pytest.raises(ReplayError, match="begun again since the plan was made"):
+            await transport.run_replay(plan, again)
+        assert len(again.seen) == len(old)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
