@@ -99,6 +99,7 @@ from rustok_iggy.iggy_transport import IggyTransport, MemoryTransport
 from rustok_iggy.publish_lane import ProducerStatistics
 from rustok_iggy.publish_queue import PublishStatus
 from rustok_iggy.publish_results import PublishResult, PublishResults
+from rustok_iggy.replay.log_identity import KnownMessage
 from rustok_iggy.replay.manager import ReplayManager
 from rustok_iggy.replay.options import FileTarget, ReplayOptions, Undecodable, to_file
 from rustok_iggy.replay.plan import EventCount, PartitionRange, ReplayPlan
@@ -170,6 +171,7 @@ __all__ = [
     "IncompatibleServerError",
     "InvalidRequestError",
     "JsonSerializer",
+    "KnownMessage",
     "LetterCount",
     "LetterKey",
     "LetterPage",
