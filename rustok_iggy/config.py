@@ -110,7 +110,7 @@ class ConsumerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_concurrency: int = 16
     """Handlers of one group and topic that run side by side in this process, each for another tenant."""
     max_ahead: int = 10_000
-    """Events of a partition that may be done above one that is not, or not stored yet; then the partition pauses."""
+    """Events of a partition that may be read above what is stored; then it pauses. After a crash so many come again."""
     max_ahead_bytes: int = 64 * 1024 * 1024
     """The same in bytes."""
     handler_timeout: float = 300.0
