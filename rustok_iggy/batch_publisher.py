@@ -9,7 +9,8 @@ from uuid import UUID
 from rustok_iggy.envelope import EventEnvelope
 from rustok_iggy.errors import SerializationError, ValidationError
 from rustok_iggy.outgoing import Route, Writer
-from rustok_iggy.producer import PartitionMessages, Producer
+from rustok_iggy.producer import Producer
+from rustok_iggy.publish_lane import PartitionMessages
 from rustok_iggy.publish_queue import PublishFailure, PublishStatus, predecessor_failure
 from rustok_iggy.publish_results import PublishResults, Share
 from rustok_iggy.validation import require_envelopes

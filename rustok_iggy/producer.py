@@ -1,7 +1,7 @@
 """The coalescing publisher: while a batch of a partition is under way the next gathers, and goes as one batch.
 
 One worker per (topic, partition) sends one batch at a time and repeats it, with the same message ids, until it is
-confirmed, refused for good, or its time is over. Nothing waits on a timer to grow.
+confirmed, refused for good, or the time of all in it is over. Nothing waits on a timer to grow.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from math import inf
 from uuid import UUID
 
 from rustok_iggy.backpressure import BackpressureController
 from rustok_iggy.durations import Durations
 from rustok_iggy.errors import TransportClosedError
 from rustok_iggy.publish_admission import Admission, Entrant
-from rustok_iggy.publish_attempt import PublishAttempt
-from rustok_iggy.publish_lane import Call, Lane, PendingSubmission, ProducerStatistics
+from rustok_iggy.publish_attempt import GaveUp, PublishAttempt
+from rustok_iggy.publish_expiry import Expiry
+from rustok_iggy.publish_lane import Call, Lane, PartitionMessages, PendingSubmission, ProducerStatistics
 from rustok_iggy.publish_outage import PublishOutage
 from rustok_iggy.publish_queue import Batch, PublishFailure, PublishStatus, Submission
 from rustok_iggy.running import ended
@@ -31,16 +33,6 @@ from rustok_iggy_connector import (
 )
 
 log = get_logger(__name__)
-
-
-@dataclass(slots=True)
-class PartitionMessages:
-    """What one call publishes to one partition, in order; `tenants` are those of the messages."""
-
-    topic: str
-    partition_id: int
-    messages: Sequence[OutgoingMessage]
-    tenants: Sequence[UUID]
 
 
 class Producer:
@@ -212,7 +204,7 @@ class Producer:
         unknown = unsent = 0
         for lane in lanes:
             if lane.in_flight is not None:
-                unknown += len(lane.in_flight.messages)
+                unknown += lane.in_flight.unsettled_events
                 error = RequestTimeoutError(
                     "the transport closed before the server confirmed; the event may be stored",
                     command="publish",
@@ -239,7 +231,7 @@ class Producer:
 
         What does not succeed at once, also because the caller is cancelled, is left to the worker to repeat.
         """
-        batch = lane.in_flight = Batch(submission.messages, [(submission, range(1))], submission.size)
+        batch = lane.in_flight = Batch(submission.messages, [(submission, range(1))])
         submission.pending = ()
         try:
             async with asyncio.timeout_at(submission.deadline):
@@ -269,8 +261,12 @@ class Producer:
                 batch, attempt = lane.in_flight, lane.unfinished
                 lane.unfinished = None
             elif lane.in_flight is None and lane.queue:
-                batch, attempt = lane.queue.take(now=self._loop.time()), PublishAttempt()
+                now = self._loop.time()
+                batch, attempt = lane.queue.take(now=now), PublishAttempt()
                 lane.in_flight = batch
+                if batch.first_deadline <= now:
+                    self._failed(lane, batch, self._waited_too_long())
+                    continue
             elif lane.in_flight is None and self._closed:
                 return
             else:
@@ -279,7 +275,7 @@ class Producer:
                 continue
             try:
                 first_offset = await self._send(lane, batch, attempt)
-            except _GaveUp as given_up:
+            except GaveUp as given_up:
                 self._failed(lane, batch, given_up.failure)
             except Exception as error:  # the outermost frame: a bug fails its batch, and does not hang all later ones
                 log.exception("publish_broke", partition=lane.name)
@@ -290,38 +286,43 @@ class Producer:
                     await asyncio.sleep(0)  # those just confirmed have their turn: their next belong into one batch
 
     async def _send(self, lane: Lane, batch: Batch, attempt: PublishAttempt) -> int:
-        """Send until confirmed; the first offset. Raises _GaveUp."""
-        if attempt.is_first and self._loop.time() >= batch.deadline:
-            raise _GaveUp(self._expired())
-        request = self._request(lane, batch)
+        """Send until confirmed; the first offset. Raises GaveUp with what to tell those who still wait."""
+
+        def expire() -> None:
+            self._give_up(lane, batch, attempt.failure(self._timeout), now=self._loop.time())
+
+        try:
+            async with asyncio.timeout(None) as limit:  # ended by Expiry
+                with Expiry(batch, limit=limit, expire=expire):
+                    return await self._sent(lane, batch, attempt)
+        except TimeoutError:
+            raise GaveUp(attempt.failure(self._timeout)) from attempt.error
+
+    async def _sent(self, lane: Lane, batch: Batch, attempt: PublishAttempt) -> int:
         repeating = False
         try:
-            async with asyncio.timeout_at(batch.deadline):
-                while True:
-                    if not attempt.is_first:
-                        self._require_retryable(attempt)
-                        self._counted.retrying += not repeating
-                        repeating = True
-                        self._counted.retries += 1
-                        log.warning("publish_repeated", partition=lane.name, error=str(attempt.error))
-                        await self._sleep(attempt.delay * (1 + self._jitter() / 2))
-                    attempt.begin()
-                    try:
-                        return (await self._connector.publish_batch(request)).first_offset
-                    except ConnectorError as error:
-                        self._not_sent(attempt, error)
-        except TimeoutError:
-            raise _GaveUp(attempt.failure(self._timeout)) from attempt.error
+            while True:
+                if not attempt.is_first:
+                    attempt.require_retryable(self._timeout)
+                    self._counted.retrying += not repeating
+                    repeating = True
+                    self._counted.retries += 1
+                    log.warning("publish_repeated", partition=lane.name, error=str(attempt.error))
+                    await self._sleep(attempt.delay * (1 + self._jitter() / 2))
+                    batch.leave_out_settled()
+                    if not batch.messages:
+                        raise TimeoutError("all were told meanwhile that their time is over")
+                attempt.begin()
+                try:
+                    return (await self._connector.publish_batch(self._request(lane, batch))).first_offset
+                except ConnectorError as error:
+                    self._not_sent(attempt, error)
         finally:
             self._counted.retrying -= repeating
 
     def _not_sent(self, attempt: PublishAttempt, error: ConnectorError) -> None:
         attempt.failed(error)
         self._outage.failed(error, now=self._loop.time())
-
-    def _require_retryable(self, attempt: PublishAttempt) -> None:
-        if attempt.error is not None and not attempt.error.retryable:
-            raise _GaveUp(attempt.failure(self._timeout)) from attempt.error
 
     def _request(self, lane: Lane, batch: Batch) -> PublishBatch:
         return PublishBatch(
@@ -336,28 +337,29 @@ class Producer:
         self._outage.over()
         self._settle(lane.queue.confirm(batch, first_offset))
 
-    def _expired(self) -> PublishFailure:
+    def _waited_too_long(self) -> PublishFailure:
         error = self._admission.refusal(f"not sent: {self._timeout:g} s passed behind earlier events of its partition")
         return PublishFailure(PublishStatus.UNSENT, error)
 
     def _failed(self, lane: Lane, batch: Batch, failure: PublishFailure) -> None:
-        if lane.in_flight is not batch:
-            return
-        lane.in_flight = None
-        log.error(
-            "publish_failed",
-            partition=lane.name,
-            events=len(batch.messages),
-            status=failure.status.value,
-            error=type(failure.error).__name__,
-        )
+        if lane.in_flight is batch:
+            lane.in_flight = None
+            self._give_up(lane, batch, failure)
+
+    def _give_up(self, lane: Lane, batch: Batch, failure: PublishFailure, *, now: float = inf) -> None:
+        """Settle what of the batch has no time left at `now`, and what its tenants have behind it."""
         behind = [
             submission
             for entrant in self._admission.waiting
             for waits_for, submission in entrant.call.parts
             if waits_for is lane and submission.unsettled
         ]
-        self._settle(lane.queue.fail(batch, failure, behind=behind))
+        before = batch.unsettled_events
+        settled = lane.queue.fail(batch, failure, now=now, behind=behind)
+        if events := before - batch.unsettled_events:
+            status, error = failure.status.value, type(failure.error).__name__
+            log.error("publish_failed", partition=lane.name, events=events, status=status, error=error)
+        self._settle(settled)
 
     def _settle(self, submissions: Iterable[Submission]) -> None:
         counted, began_before = self._counted, self._timeout + self._loop.time()
@@ -379,9 +381,3 @@ class Producer:
                 self._let_in(self._admission.withdraw(entrant))
                 entrant.call.end_waiting()
         self._let_in(self._admission.give_back(size, count=events))
-
-
-class _GaveUp(Exception):  # noqa: N818 - a signal between two methods of this file
-    def __init__(self, failure: PublishFailure) -> None:
-        self.failure = failure
-        super().__init__(failure.status)

@@ -13,6 +13,14 @@ LONGEST_RETRY_DELAY = 1.0
 """Seconds; a server that restarts is back within one or two."""
 
 
+class GaveUp(Exception):  # noqa: N818 - a signal to the sender, never seen by callers
+    """The batch is not tried again; `failure` is what to tell those who wait for it."""
+
+    def __init__(self, failure: PublishFailure) -> None:
+        self.failure = failure
+        super().__init__(failure.status)
+
+
 class PublishAttempt:
     """What is known about a batch after some tries. A try that was cancelled leaves `under_way` set."""
 
@@ -34,6 +42,11 @@ class PublishAttempt:
         self.error = error
         self.unknown = self.unknown or error.outcome_unknown
         self.delay = min(self.delay * 2, LONGEST_RETRY_DELAY)
+
+    def require_retryable(self, timeout: float) -> None:
+        """Raise GaveUp when the server refused for good."""
+        if self.error is not None and not self.error.retryable:
+            raise GaveUp(self.failure(timeout)) from self.error
 
     def failure(self, timeout: float) -> PublishFailure:
         """Return what to tell the callers: the last error, unless an earlier try may have been stored."""

@@ -80,6 +80,16 @@ class Lane:
 
 
 @dataclass(slots=True)
+class PartitionMessages:
+    """What one call publishes to one partition, in order; `tenants` are those of the messages."""
+
+    topic: str
+    partition_id: int
+    messages: Sequence[OutgoingMessage]
+    tenants: Sequence[UUID]
+
+
+@dataclass(slots=True)
 class Call:
     """What one call publishes: a submission per partition. `admitted` is set when it enters, or is settled outside."""
 

@@ -2,7 +2,8 @@
 
 Rules (names of the invariants in the tests):
 - call order: events leave in the order of the calls; one batch at a time is taken and settled before the next.
-- no overtaking: when a batch fails for good, what is queued of its tenants is not sent; other tenants go on.
+- no overtaking: when an event fails for good, what is queued of its tenant is not sent; other tenants go on.
+- whole time: an event fails for want of time only when its own is over, or that of an earlier one of its tenant.
 - every event is settled once: confirmed, failed, unknown or unsent.
 """
 
@@ -63,6 +64,17 @@ class Submission:
         self.pending: Sequence[int] = range(len(messages))
         self.unsettled = len(messages)
 
+    def confirm(self, indexes: Sequence[int], first_offset: int) -> None:
+        """Settle events as stored, one behind the other; those that had no time left stay failed."""
+        if not self.failures:
+            self.confirmed.append((indexes, first_offset))
+            self.unsettled -= len(indexes)
+            return
+        for offset, index in enumerate(indexes, start=first_offset):
+            if index not in self.failures:
+                self.confirmed.append(((index,), offset))
+                self.unsettled -= 1
+
     def fail(self, indexes: Iterable[int], failure: PublishFailure) -> None:
         """Settle events as not confirmed."""
         before = len(self.failures)
@@ -76,11 +88,29 @@ class Batch:
 
     messages: Sequence[OutgoingMessage]
     parts: list[tuple[Submission, Sequence[int]]]
-    size: int
 
     @property
-    def deadline(self) -> float:
-        return min(submission.deadline for submission, _ in self.parts)
+    def first_deadline(self) -> float:
+        """That of the oldest: calls have the same time each, and enter in their order."""
+        return self.parts[0][0].deadline
+
+    def unsettled(self) -> list[tuple[Submission, Sequence[int]]]:
+        """The parts that are neither confirmed nor failed: all, until the time of some is over."""
+        parts = [
+            (submission, [index for index in indexes if index not in submission.failures])
+            for submission, indexes in self.parts
+            if submission.unsettled
+        ]
+        return [(submission, indexes) for submission, indexes in parts if indexes]
+
+    @property
+    def unsettled_events(self) -> int:
+        return sum(len(indexes) for _, indexes in self.unsettled())
+
+    def leave_out_settled(self) -> None:
+        """Keep what is to be repeated. Not while a request is under way: its offsets count all that it holds."""
+        self.parts = self.unsettled()
+        self.messages = [submission.messages[index] for submission, indexes in self.parts for index in indexes]
 
 
 class PartitionQueue:
@@ -104,7 +134,7 @@ class PartitionQueue:
         first = self._waiting[0]
         if len(self._waiting) == 1 and _fits(first):
             self._waiting.popleft()
-            batch = Batch(first.messages, [(first, first.pending)], first.size)
+            batch = Batch(first.messages, [(first, first.pending)])
             first.pending = ()
             return batch
         messages: list[OutgoingMessage] = []
@@ -129,27 +159,39 @@ class PartitionQueue:
             if submission.pending:
                 break
             self._waiting.popleft()
-        return Batch(messages, parts, size)
+        return Batch(messages, parts)
 
     def confirm(self, batch: Batch, first_offset: int) -> list[Submission]:
         """Record that the batch stands at `first_offset`; return the submissions that are settled with it."""
+        settled = []
         for submission, indexes in batch.parts:
-            submission.confirmed.append((indexes, first_offset))
-            submission.unsettled -= len(indexes)
+            if submission.unsettled:
+                submission.confirm(indexes, first_offset)
+                if not submission.unsettled:
+                    settled.append(submission)
             first_offset += len(indexes)
-        return [submission for submission, _ in batch.parts if not submission.unsettled]
+        return settled
 
-    def fail(self, batch: Batch, failure: PublishFailure, *, behind: Iterable[Submission] = ()) -> list[Submission]:
-        """Record that the batch failed for good, and that what is queued of its tenants is not sent.
+    def fail(
+        self, batch: Batch, failure: PublishFailure, *, now: float = inf, behind: Iterable[Submission] = ()
+    ) -> list[Submission]:
+        """Record that what of the batch has its deadline at `now` or before failed for good, and what goes with it.
 
-        `behind` are submissions for this partition that still wait for room. Return those that are settled with it.
+        That is what the same tenants have behind it: what is queued, or waits for room (`behind`: submissions for
+        this partition), is not sent; what is in the batch may be stored if the failed may be. Return those that are
+        settled with it.
         """
+        touched: dict[int, Submission] = {}
         predecessors: dict[UUID, UUID] = {}
-        for submission, indexes in batch.parts:
-            submission.fail(indexes, failure)
+        for submission, indexes in batch.unsettled():
+            touched[id(submission)] = submission
             for index in indexes:
-                predecessors[submission.tenants[index]] = submission.messages[index].id
-        touched = {id(submission): submission for submission, _ in batch.parts}
+                predecessor = predecessors.get(submission.tenants[index])
+                if submission.deadline <= now or (predecessor and failure.status is PublishStatus.UNKNOWN):
+                    submission.fail((index,), failure)
+                    predecessors[submission.tenants[index]] = submission.messages[index].id
+                elif predecessor:
+                    submission.fail((index,), predecessor_failure(predecessor))
         for submission in (*self._waiting, *behind):
             self._leave_out(submission, predecessors)
             touched[id(submission)] = submission

@@ -3,59 +3,28 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
-from rustok_iggy.backpressure import BackpressureConfig, BackpressureController, BackpressurePolicy
+from rustok_iggy.backpressure import BackpressureConfig, BackpressurePolicy
 from rustok_iggy.errors import BackpressureError, PredecessorFailedError, TransportClosedError, ValidationError
-from rustok_iggy.producer import PartitionMessages, Producer
+from rustok_iggy.producer import Producer
+from rustok_iggy.publish_lane import PartitionMessages
 from rustok_iggy_connector import (
     ConnectionLostError,
     ConnectorError,
     NotFoundError,
-    OutgoingMessage,
     PermissionDeniedError,
     RequestTimeoutError,
     ServerUnreachableError,
 )
 from tests.transport.fakes import ScriptedConnector
+from tests.transport.producing import ANN, BOB, message, producing, publishing
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-ANN, BOB = UUID(int=1), UUID(int=2)
-
-
-@asynccontextmanager
-async def producing(
-    connector: ScriptedConnector, *, timeout: float = 5.0, backpressure: BackpressureConfig | None = None
-) -> AsyncIterator[Producer]:
-    async def no_time(delay: float) -> None:
-        await asyncio.sleep(0)
-
-    producer = Producer(
-        connector,
-        stream="s",
-        timeout=timeout,
-        backpressure=BackpressureController(backpressure),
-        sleep=no_time,
-        jitter=lambda: 0.0,
-    )
-    yield producer
-    await producer.aclose(timeout=0.1)
-
-
-def message() -> OutgoingMessage:
-    return OutgoingMessage(id=uuid4(), payload=b"payload")
-
-
-def publishing(
-    producer: Producer, sent: OutgoingMessage | None = None, *, tenant: UUID = ANN, partition: int = 0
-) -> asyncio.Task[int]:
-    coroutine = producer.publish(sent or message(), topic="domain", partition_id=partition, tenant_id=tenant)
-    return asyncio.create_task(coroutine)
 
 
 async def test_one_publish_is_one_batch_and_has_its_offset() -> None:
@@ -217,29 +186,6 @@ async def test_what_waited_too_long_takes_nobody_along() -> None:
         assert await young == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a batch has the deadline of its oldest event, and a young one that joined it fails with it"
-)
-async def test_an_event_has_its_whole_time_also_in_a_batch_with_an_older_one() -> None:
-    connector = ScriptedConnector(None, *[ServerUnreachableError("down")] * 100_000)
-    connector.gate.clear()
-    async with producing(connector) as producer:
-        first = publishing(producer)
-        await until(lambda: len(connector.batches) == 1)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(producer, "_timeout", 0.05)
-            old = publishing(producer, tenant=BOB)
-            await asyncio.sleep(0)
-        young = publishing(producer, tenant=UUID(int=3))
-        await asyncio.sleep(0)
-        connector.gate.set()
-        await first
-        with pytest.raises(ServerUnreachableError):
-            await old
-        connector.outcomes.clear()  # the server is back, long before the young one's time is over
-        assert await young == 1
-
-
 async def test_cancelling_a_caller_does_not_take_back_what_was_sent() -> None:
     connector = ScriptedConnector()
     connector.gate.clear()
@@ -361,14 +307,18 @@ async def test_not_more_wait_for_room_than_the_queue_holds() -> None:
 async def test_waiting_for_room_has_the_publish_timeout() -> None:
     connector = ScriptedConnector()
     connector.gate.clear()
-    async with producing(connector, timeout=0.3, backpressure=WAIT_AT_TWO) as producer:
+    async with producing(connector, backpressure=WAIT_AT_TWO) as producer:
         first = [publishing(producer), publishing(producer)]
-        late = publishing(producer)
-        await until(lambda: producer.statistics.waiting == 1)
-        results = await asyncio.gather(*first, late, return_exceptions=True)
-        kinds = [RequestTimeoutError, RequestTimeoutError, BackpressureError]
-        assert [type(result) for result in results] == kinds
-        assert producer.statistics.waiting == producer.statistics.queued == 0
+        await until(lambda: producer.statistics.queued == 2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(producer, "_timeout", 0.05)
+            late = publishing(producer)
+            await until(lambda: producer.statistics.waiting == 1)
+        with pytest.raises(BackpressureError):
+            await late
+        assert (producer.statistics.waiting, producer.statistics.queued) == (0, 2)
+        connector.gate.set()
+        assert await asyncio.gather(*first) == [0, 1]
 
 
 async def test_who_is_cancelled_while_waiting_for_room_is_not_sent_and_lets_others_in() -> None:
