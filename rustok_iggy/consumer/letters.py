@@ -205,15 +205,19 @@ class LetterWriter:
         self._kept(written)
 
     async def _write_each(self, batch: list[PendingLetter]) -> list[PendingLetter]:
-        """One of them cannot be written: find out which."""
-        written = []
+        """One of them cannot be written: find out which, and let nothing of its tenant pass it."""
+        written, behind = [], []
         for letter in batch:
+            if self.parking.is_behind_refused(letter):
+                behind.append(letter)
+                continue
             try:
                 await self._journal.write(self._draft(letter))
             except DeadLetterError as error:
                 self._refuse(letter, error)
             else:
                 written.append(letter)
+        self.parking.put_back(behind)
         return written
 
     def _refuse(self, letter: PendingLetter, error: DeadLetterError) -> None:

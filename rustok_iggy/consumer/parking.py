@@ -2,13 +2,14 @@
 
 A letter of its own is that of an event that failed for good: its lane waits until it was written and read back. Then
 the tenant is parked, and its later events become letters too, with cause `sequence`. What is parked is taken from the
-journal as it was read back, and from nothing else; letters under way hold back what comes behind them.
+journal as it was read back, and from nothing else; letters under way hold back what comes behind them, and so
+does an event that no letter can hold.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -74,6 +75,7 @@ class Parking:
         self._own: deque[PendingLetter] = deque()
         self._followers: dict[int, deque[Delivery]] = {}
         self._under_way: set[int] = set()
+        self._stopped: set[int] = set()  # tenants with a follower that was refused
         self._writing = 0
         self._changes_seen = -1
         self.gathered = 0
@@ -88,7 +90,7 @@ class Parking:
     @property
     def holds_any(self) -> bool:
         """Whether any tenant is held back: nearly always none is."""
-        return bool(self._parked or self._followers or self._under_way)
+        return bool(self._parked or self._followers or self._under_way or self._stopped)
 
     @property
     def parked(self) -> int:
@@ -108,15 +110,15 @@ class Parking:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way, and what is left cannot be written now."""
-        held = len(self.no_room) + sum(len(self._followers.get(each.int, ())) for each in self.full)
-        return self.waiting <= held
+        held = self._stopped | {each.int for each in self.full}
+        return self.waiting <= len(self.no_room) + sum(len(self._followers.get(each, ())) for each in held)
 
     def holds(self, tenant: int, offset: int) -> bool:
         """Whether an event becomes a letter because of earlier ones of its tenant.
 
         One below its tenant's first letter stood before it, and runs.
         """
-        if tenant in self._followers or tenant in self._under_way:
+        if tenant in self._followers or tenant in self._under_way or tenant in self._stopped:
             return True
         first = self._parked.get(tenant)
         return first is not None and offset > first
@@ -164,11 +166,24 @@ class Parking:
         """A letter that was taken can never be written: its lane waits, or what follows it does."""
         self._writing -= 1
         self.refused.append(Refused(delivery=letter.delivery, reason=reason))
+        if letter.cause is Cause.SEQUENCE:
+            self._stopped.add(letter.delivery.opened.tenant_id.int)
+
+    def is_behind_refused(self, letter: PendingLetter) -> bool:
+        """Whether a letter that was taken may not be written any more: put_back() it."""
+        return letter.cause is Cause.SEQUENCE and letter.delivery.opened.tenant_id.int in self._stopped
+
+    def put_back(self, letters: Sequence[PendingLetter]) -> None:
+        """These were taken, in this order, and are not written."""
+        self._writing -= len(letters)
+        for each in reversed(letters):
+            self._followers.setdefault(each.delivery.opened.tenant_id.int, deque()).appendleft(each.delivery)
 
     def released(self) -> Iterator[Delivery]:
         """Look at the journal anew; take out what nothing holds back any more, per tenant in order of offset."""
         self._look()
-        for tenant in [each for each in self._followers if each not in self._parked and each not in self._under_way]:
+        held = self._parked.keys() | self._under_way | self._stopped
+        for tenant in [each for each in self._followers if each not in held]:
             yield from self._followers.pop(tenant)
 
     def _look(self) -> None:
@@ -197,7 +212,7 @@ class Parking:
 
     def _take_followers(self, room: int, room_bytes: int, now: int) -> Iterator[PendingLetter]:
         self.full = {each for each in self.full if each.int in self._followers}
-        for tenant in tuple(self._followers):
+        for tenant in [each for each in self._followers if each not in self._stopped]:
             if room <= 0 or room_bytes <= 0:
                 break
             queue = self._followers[tenant]

@@ -4,7 +4,6 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,7 +170,6 @@ def test_a_refused_letter_stays_and_holds_nothing_else() -> None:
     assert not world.parking.holds_any
 
 
-@pytest.mark.xfail(strict=True, reason="what follows a follower that was refused is written, and run, before it")
 def test_nothing_of_a_tenant_passes_one_of_its_events_that_no_letter_can_hold() -> None:
     world = World()
     world.parking.add(own(delivery(0)))

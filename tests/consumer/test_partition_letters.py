@@ -127,6 +127,25 @@ async def test_each_letter_that_cannot_be_written_is_told_of_once() -> None:
         assert len([each for each in subject.unhealthy() if "too big" in each]) == 2
 
 
+async def test_nothing_of_a_tenant_passes_one_of_its_events_that_no_letter_can_hold() -> None:
+    broken = {0}
+    handler = until_fixed(broken)
+    async with consuming(handler, messages=1) as (subject, topic, subscriber):
+        await until(lambda: len(topic.letters()) == 1)
+        broken.clear()
+        topic.refusing = [DeadLetterError("too big")] * 2  # the batch, then the first of its tenant
+        subscriber.logs[0] = [*stored(0, 1, 2), *others(3), *stored(4)]
+        await until(lambda: any("offset 1 with" in each for each in subject.unhealthy()))
+        await until(lambda: 3 in handler.numbers and subject.letters.parking.waiting == 2)
+        subscriber.logs[0] += stored(5)
+        topic.log.append(request())
+        await until(lambda: "RequestEnd" in topic.kinds())
+        await until(lambda: subject.letters.parking.waiting == 3)
+        assert subject.letters.is_idle, "it is given back without waiting for them"
+    assert [each.offset for each in topic.letters()] == [0]
+    assert handler.numbers == [3, 0]
+
+
 async def test_the_last_letters_are_confirmed_when_it_ends() -> None:
     async with consuming(failing(1)) as (subject, topic, subscriber):
         subscriber.owned = (0,)
