@@ -56,6 +56,13 @@ class MessageSubscriber(ABC):
         """
 
     @abstractmethod
+    async def peek(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
+        """As poll(), but no progress of the group, and whoever owns the partition: a look at what is not handled now.
+
+        The server hands a partition over to a new member once everything polled is committed, or after 30 s.
+        """
+
+    @abstractmethod
     async def committed(self, partition_id: int) -> CommittedOffset | None:
         """The stored offset of this group (or named reader), None when nothing is stored."""
 

@@ -42,10 +42,10 @@ class SessionSubscriber(MessageSubscriber):
         self._forget = forget
 
     async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
-        if offset < 0 or max_messages < 1:
-            raise InvalidRequestError(f"poll from offset {offset}, {max_messages} messages: neither may be that small")
-        strategy = PollingStrategy(StrategyKind.OFFSET, offset)
-        return await self._poll(self._consumer, partition_id, strategy, max_messages)
+        return await self._read(self._consumer, partition_id, offset, max_messages)
+
+    async def peek(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
+        return await self._read(NO_NAME, partition_id, offset, max_messages)
 
     async def committed(self, partition_id: int) -> CommittedOffset | None:
         found = await self._run(lambda client: self._stored(client, partition_id))
@@ -81,6 +81,11 @@ class SessionSubscriber(MessageSubscriber):
 
     async def _run(self, call: Callable[[Client], Awaitable[_T]]) -> _T:
         return await self.session.run(call)
+
+    async def _read(self, consumer: Consumer, partition_id: int, offset: int, count: int) -> PolledMessages:
+        if offset < 0 or count < 1:
+            raise InvalidRequestError(f"poll from offset {offset}, {count} messages: neither may be that small")
+        return await self._poll(consumer, partition_id, PollingStrategy(StrategyKind.OFFSET, offset), count)
 
     async def _poll(
         self, consumer: Consumer, partition_id: int, strategy: PollingStrategy, count: int

@@ -110,7 +110,7 @@ async def recent_ids(
     while last >= 0 and len(found) < count and size < max_bytes:
         chunk = min(pace.count, count - len(found), last + 1)
         first = last - chunk + 1
-        messages = await subscriber.poll(partition_id, offset=first, max_messages=chunk)
+        messages = await subscriber.peek(partition_id, offset=first, max_messages=chunk)
         # Below the first retained offset the server returns what it has: then these are the last ones to be had.
         wanted = [message for message in messages if message.offset <= last]
         found += [message.id for message in reversed(wanted)]

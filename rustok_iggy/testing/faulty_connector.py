@@ -88,6 +88,10 @@ class FaultySubscriber(MessageSubscriber):
         self._connector.check_alive()
         return await self._subscriber.poll(partition_id, offset=offset, max_messages=max_messages)
 
+    async def peek(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
+        self._connector.check_alive()
+        return await self._subscriber.peek(partition_id, offset=offset, max_messages=max_messages)
+
     async def committed(self, partition_id: int) -> CommittedOffset | None:
         self._connector.check_alive()
         return await self._subscriber.committed(partition_id)

@@ -171,12 +171,13 @@ async def test_groups_do_not_know_of_each_other(connector: IggyConnector, stream
 async def test_looking_around_is_not_reading(
     connector: IggyConnector, second: IggyConnector, stream: str, group: str
 ) -> None:
-    """first_offset_since() and lag() are no progress of the group: partitions move to a new member at once."""
+    """first_offset_since(), peek() and lag() are no progress of the group: partitions move to a new member at once."""
     for partition in ALL:
         await connector.publish(request_of(stream, partition=partition))
     first = await join(connector, stream, group)
     for partition in ALL:
         assert await first.first_offset_since(partition, timestamp=0) == 0
+        assert len(await first.peek(partition, offset=0, max_messages=10)) == 1
     await first.lag()
     other = await join(second, stream, group)
     assert sorted(map(len, await settled([first, other]))) == [2, 2]

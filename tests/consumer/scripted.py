@@ -49,6 +49,7 @@ class ScriptedSubscriber(MessageSubscriber):
         self.failures: dict[str, list[Exception]] = {}
         self.left = False
         self.polled: list[tuple[int, int, int]] = []
+        self.peeked: list[tuple[int, int, int]] = []
         self.committing = 0
         self.most_committing = 0
 
@@ -66,9 +67,16 @@ class ScriptedSubscriber(MessageSubscriber):
         return Assignment(generation=self.generation, partitions=self.owned)
 
     async def poll(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
-        await asyncio.sleep(0)
-        self._fail("poll")
         self.polled.append((partition_id, offset, max_messages))
+        return await self._read("poll", partition_id, offset, max_messages)
+
+    async def peek(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
+        self.peeked.append((partition_id, offset, max_messages))
+        return await self._read("peek", partition_id, offset, max_messages)
+
+    async def _read(self, call: str, partition_id: int, offset: int, max_messages: int) -> PolledMessages:
+        await asyncio.sleep(0)
+        self._fail(call)
         log = self.logs.get(partition_id, [])
         found = [each for each in log if each.offset >= offset][:max_messages]
         return PolledMessages(found, current_offset=log[-1].offset if log else 0)

@@ -359,7 +359,7 @@ class Shortened(MessageSubscriber):
         found = await self.inner.poll(partition_id, offset=begins, max_messages=max_messages)
         return [each for each in found if each.offset <= self.last]
 
-    assignment = committed = commit = first_offset_since = lag = None
+    assignment = committed = commit = peek = first_offset_since = lag = None
 
     async def leave(self) -> None:
         await self.inner.leave()
