@@ -182,6 +182,12 @@ class Delivery(Struct, kw_only=True, gc=False):
         return type(self.opened) is Unreadable  # of a protocol's child, isinstance takes twenty times as long
 
     @property
+    def event_id(self) -> UUID | None:
+        """None when it cannot be read, which may show only when the whole is decoded."""
+        event_id = self.opened.id
+        return None if self.is_unreadable or not event_id.int else event_id
+
+    @property
     def tenant_id(self) -> UUID | None:
         """Whose event it is; None when that cannot be read."""
         opened = self.opened

@@ -115,7 +115,7 @@ class Handling:
         return {
             "group": self._services.group,
             **self._position(delivery)._asdict(),
-            "event_id": str(delivery.opened.id),
+            "event_id": str(delivery.event_id),
             "attempt": delivery.attempt,
         }
 

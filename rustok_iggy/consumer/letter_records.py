@@ -31,7 +31,7 @@ def letter_record(letter: PendingLetter, epoch: Epoch, source: Source) -> Letter
         epoch=epoch,
         offset=delivery.offset,
         stored_at=delivery.message.timestamp,
-        event_id=None if unreadable else opened.id,
+        event_id=delivery.event_id,
         tenant_id=delivery.tenant_id,
         event_type=None if unreadable else _type_name(opened.event_type),
         schema_version=None if unreadable else opened.schema_version,

@@ -245,7 +245,7 @@ class LetterWriter:
         about = facts(
             self._journal.journal.source,
             offset=delivery.offset,
-            event_id=delivery.opened.id,
+            event_id=delivery.event_id,
             tenant_id=delivery.tenant_id,
             failure=letter.failure,
         )

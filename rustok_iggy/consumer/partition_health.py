@@ -34,7 +34,7 @@ def paused(watermark: Watermark, intake: Intake, runner: LaneRunner) -> Iterator
         yield f"paused, the offset of {watermark.unstored_messages} events that are done is not stored yet"
     elif intake.is_full:
         held = runner.holding(watermark.oldest_open)
-        whose = "" if held is None else f": tenant {held.opened.tenant_id}, event {held.opened.id}"
+        whose = "" if held is None else f": tenant {held.opened.tenant_id}, event {held.event_id}"
         yield f"paused, {watermark.ahead} events wait for offset {watermark.oldest_open}{whose}"
 
 
@@ -42,7 +42,7 @@ def stuck(runner: LaneRunner, *, now: float) -> Iterator[str]:
     """Say which deliveries do not end."""
     for each in runner.stuck(now):
         yield (
-            f"event {each.opened.id} of tenant {each.opened.tenant_id} has not ended for {now - each.started_at:.0f} s"
+            f"event {each.event_id} of tenant {each.opened.tenant_id} has not ended for {now - each.started_at:.0f} s"
         )
 
 

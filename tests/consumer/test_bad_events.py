@@ -16,6 +16,7 @@ from rustok_iggy import (
     LetterSelection,
     MemoryTransport,
     ParkTenant,
+    RedriveError,
     Reject,
     RequestProgress,
     RequestState,
@@ -25,6 +26,7 @@ from rustok_iggy.dead_letters.records import Cause
 from rustok_iggy_connector import InMemoryConnector, MemoryServer, OutgoingMessage, PublishBatch
 from tests.consumer.hosts import QUICK, TENANT, Recorder, counted, transport
 from tests.consumer.scripted import SERIALIZER
+from tests.logs import event_of, facts_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -184,13 +186,33 @@ async def test_an_event_whose_upcaster_fails_becomes_a_letter_whatever_it_raises
 async def test_an_event_whose_type_no_record_can_hold_becomes_a_letter_all_the_same(event_type: str) -> None:
     """Somebody else published it; refused as a letter it would hold its partition for ever."""
     async with transport(MemoryServer()) as host:
-        payload = json.dumps({**json.loads(SERIALIZER.encode(counted(0))), "event_type": event_type}).encode()
-        message = OutgoingMessage(id=uuid4(), payload=payload, headers={})
-        stream = host.config.topology.stream_name
-        batch = PublishBatch(stream=stream, topic="domain", partition_id=0, messages=[message])
-        await host._connector.publish_batch(batch)
+        await publish_with(host, event_type=event_type)
         host.subscribe(group="g", on_failure=AT_ONCE)(Recorder())
         async with host.consuming():
             await until(lambda: host.statistics().consuming.letters == 1)
         (letter,) = (await host.dead_letters.list(group="g")).letters
     assert letter.event_type == (event_type[:255] or None)
+
+
+async def publish_with(host: MemoryTransport, **fields: Any) -> None:
+    """Publish an event with other fields than it should have."""
+    payload = json.dumps({**json.loads(SERIALIZER.encode(counted(0))), **fields}).encode()
+    message = OutgoingMessage(id=uuid4(), payload=payload, headers={})
+    stream = host.config.topology.stream_name
+    batch = PublishBatch(stream=stream, topic="domain", partition_id=0, messages=[message])
+    await host._connector.publish_batch(batch)
+
+
+async def test_an_event_whose_id_cannot_be_read_has_a_letter_without_one(caplog: pytest.LogCaptureFixture) -> None:
+    """That shows only when the whole is decoded; as an id of zeros, a limit would name it, and all of its kind."""
+    async with transport(MemoryServer()) as host:
+        await publish_with(host, id="not an id")
+        host.subscribe(group="g", on_failure=AT_ONCE)(Recorder())
+        async with host.consuming():
+            await until(lambda: host.statistics().consuming.letters == 1)
+            with pytest.raises(RedriveError, match="none of these letters has an event id"):
+                await host.dead_letters.redrive(EVERYTHING, group="g", by="ada", limit=1)
+        (letter,) = (await host.dead_letters.list(group="g")).letters
+    assert (letter.cause, letter.event_id) == (Cause.UNDECODABLE, None)
+    (told,) = [facts_of(record) for record in caplog.records if event_of(record) == "dead_letter_kept"]
+    assert told["event_id"] == "None"
