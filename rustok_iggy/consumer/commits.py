@@ -44,6 +44,7 @@ class Commits:
         self._begin = begin
         self._storing = asyncio.Lock()
         self._soon: asyncio.Task[None] | None = None
+        self._is_over = False
         # What is not stored counts against max_ahead, and max_ahead_bytes: it must be stored long before it fills them.
         self._every = max(1, min(config.commit_every, config.max_ahead // 2))
         self._most_bytes = config.max_ahead_bytes // 2
@@ -76,6 +77,10 @@ class Commits:
         if self._soon is None and self._is_due():
             self._soon = self._begin(self._store_or_ask())
             self._soon.add_done_callback(self._stored)
+
+    def end(self) -> None:
+        """No handler runs any more: begin no store that nobody waits for. The last store() waits for one under way."""
+        self._is_over = True
 
     async def store(self) -> None:
         """Store the watermark. Raises ConnectorError, and OffsetOutOfRangeError when the log ends before it."""
@@ -129,7 +134,9 @@ class Commits:
 
     def _is_due(self) -> bool:
         watermark = self.watermark
-        if self.frozen or self.lost or self.log_ended or self._storing.locked() or watermark.to_store is None:
+        if self._is_over or self.frozen or self.lost or self.log_ended:
+            return False
+        if self._storing.locked() or watermark.to_store is None:
             return False
         return watermark.unstored_bytes >= self._most_bytes or self._pace.is_due(
             watermark.unstored, self._services.clock()

@@ -305,6 +305,7 @@ class PartitionConsumer:
 
     async def _leave(self) -> None:
         """No handler runs any more: commit, and give the partition to whoever comes next."""
+        self.commits.end()
         try:
             if not self.commits.lost:
                 await self._confirmed()

@@ -10,8 +10,10 @@ from rustok_iggy import OffsetOutOfRangeError
 from rustok_iggy.consumer.commits import Commits
 from rustok_iggy.consumer.intake import REFILL_AT
 from rustok_iggy.consumer.partition import PartitionConsumer
+from rustok_iggy.dead_letters.records import Source
 from rustok_iggy_connector import ConnectionLostError, InvalidRequestError, NotAssignedError, PolledMessages
 from tests.consumer.hosts import Recorder
+from tests.consumer.journals import ListedJournal, ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, stored
 from tests.consumer.test_partition import consumer
 from tests.waiting import until
@@ -133,6 +135,59 @@ async def test_a_lost_partition_does_not_wait_for_its_store() -> None:
     await asyncio.wait({task})
     subscriber.gate.set()
     assert (subscriber.committing, subscriber.commits) == (0, [])
+
+
+class SlowRelease(ListedTopic):
+    """A release is written when `gate` is open."""
+
+    def open(self, source: Source, handled_types: str) -> ListedJournal:
+        journal = super().open(source, handled_types)
+        release, self.gate, self.released_at = journal.release, asyncio.Event(), 0
+
+        async def slow(*, committed: int | None = None) -> None:
+            self.released_at = len(self.log)
+            await self.gate.wait()
+            await release(committed=committed)
+
+        journal.release = slow  # type: ignore[method-assign]  # a moment that the test holds
+        return journal
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_partition_that_is_being_released_begins_no_store(cancelled: bool) -> None:
+    """Its member looks after it until it has ended, and whoever comes next may have stored meanwhile."""
+    subscriber, handler, topic = SlowStores(events=3), Recorder(), SlowRelease()
+    subscriber.gate.set()
+    subject = consumer(subscriber, handler, topic=topic, commit_interval=0.001, commit_every=1)
+    subscriber.fail_next("commit", *[ConnectionLostError("cut")] * 10_000)  # always
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == 3)
+    subject.stop()
+    await until(lambda: topic.released_at > 0)
+    subscriber.failures.clear()
+    if cancelled:
+        task.cancel()
+    else:
+        topic.gate.set()
+    subject.commits.store_soon()
+    subject.turn()
+    assert not subject._background
+    await asyncio.wait({task})
+    assert (subscriber.commits, subject.commits.watermark.to_store) == ([], 2)
+
+
+async def test_the_last_store_waits_for_the_one_under_way() -> None:
+    subscriber, handler = SlowStores(), Recorder()
+    subject = consumer(subscriber, handler, commit_every=10, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == EVENTS)
+    subject.stop()
+    await until(lambda: subject.commits._is_over)
+    assert (subscriber.committing, subscriber.commits) == (1, [])
+    subscriber.gate.set()
+    await task
+    assert ([offset for _, offset in subscriber.commits], subscriber.most_committing) == ([9, EVENTS - 1], 1)
+    assert not subject._background
 
 
 async def test_a_store_that_was_cancelled_before_it_began_leaves_room_for_the_next() -> None:
