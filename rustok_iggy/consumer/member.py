@@ -230,8 +230,7 @@ class GroupMember:
 
     async def _know_group(self) -> None:
         """A group that was made anew counts its generations again: what was claimed in its earlier life is not ours."""
-        admin, services = self._connector.admin, self._services
-        life = await life_of(admin, stream=self._stream, topic=services.topic, group=services.group)
+        life = await life_of(self._connector.admin, stream=self._stream, topic=self.topic, group=self.group)
         if life is not None and life != self.life:
             self.life = life
             for partition_id in self.partitions:
@@ -378,12 +377,13 @@ class GroupMember:
         """Look after handlers that run long, until cancelled."""
         while True:
             await asyncio.sleep(self._services.watch_interval)
-            now = self._clock()
             for consumer in tuple(self._consumers.values()):
-                consumer.runner.watch(now)
+                consumer.runner.watch(self._clock())
 
     async def _end(self) -> None:
         """Finish what is in flight within the drain timeout, cancel the rest, leave the group."""
+        for consumer in self._consumers.values():
+            consumer.tenure.answers_end()
         self.stop()
         tasks = set(self._tasks.values())
         try:

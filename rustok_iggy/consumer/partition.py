@@ -325,7 +325,7 @@ class PartitionConsumer:
             await self.journal.release(committed=self.commits.watermark.stored)
 
     def _is_drained(self) -> bool:
-        is_unclaimed = self.commits.frozen and self._failure is None  # else nobody claims it again
+        is_unclaimed = self.tenure.awaits_claim and self._failure is None  # else nobody claims it again
         if is_unclaimed or not self.letters.is_idle or not self.redriver.is_idle:
             return False
         return self.runner.is_drained or (not self._delivering and self.runner.is_idle)

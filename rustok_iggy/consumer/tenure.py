@@ -36,6 +36,7 @@ class Tenure:
         self._gaining: asyncio.Task[int] | None = None
         self._renewal = asyncio.Event()
         self._over = False
+        self._unanswered = False
         self.generation = generation
         self.began_at: float | None = None
         """When the partition was taken over, by the consumer's clock; None before."""
@@ -49,6 +50,15 @@ class Tenure:
         """It is still ours, under another generation: claim it again, then commit again."""
         self.generation = generation
         self._renewal.set()
+
+    def answers_end(self) -> None:
+        """Nobody asks any more whose it is: renew() does not follow freeze()."""
+        self._unanswered = True
+
+    @property
+    def awaits_claim(self) -> bool:
+        """Whether nothing may be committed before it is claimed again, which is still to come."""
+        return self._commits.frozen and (self.generation == self._newest or not self._unanswered)
 
     def end(self) -> None:
         """The partition is given back: take it over no more."""

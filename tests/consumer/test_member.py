@@ -48,7 +48,7 @@ class Server:
 
 @asynccontextmanager
 async def member(
-    subscriber: ScriptedSubscriber, handler: Handler, **config: float
+    subscriber: ScriptedSubscriber, handler: Handler, *, topic: ListedTopic | None = None, **config: float
 ) -> AsyncIterator[tuple[GroupMember, asyncio.Task[None]]]:
     connector: Any = Server(subscriber)
     subject = GroupMember(
@@ -56,7 +56,7 @@ async def member(
         stream="s",
         start=Start.EARLIEST,
         services=services(handler, **config),
-        journals=ListedTopic().journals(),
+        journals=(topic or ListedTopic()).journals(),
     )
     task = asyncio.create_task(subject.run())
     yield subject, task
@@ -296,3 +296,35 @@ async def test_an_offset_is_committed_also_while_a_handler_is_slow() -> None:
         await until(lambda: subscriber.commits == [(0, 0)])
         assert handler.numbers == [0]
         handler.gate.set()
+
+
+async def test_a_stop_before_a_partition_could_be_claimed_anew_does_not_wait_for_it() -> None:
+    """Nobody asks any more, so nobody says under which generation to claim it."""
+    subscriber, handler = subscriber_with(0), Recorder()
+    async with member(subscriber, handler, drain_timeout=3600.0) as (subject, task):
+        await until(lambda: subscriber.offsets == {0: 2})
+        (consumer,) = subject._consumers.values()
+        subscriber.fail_next("committed", ConnectionLostError("cut"))
+        subscriber.generation = 2
+        await until(lambda: consumer.commits.frozen)
+        subject.stop()
+        await until(task.done)
+    assert subscriber.left
+
+
+async def test_a_stop_while_a_partition_is_claimed_anew_waits_for_the_claim_and_commits() -> None:
+    subscriber, handler, topic = subscriber_with(0), Recorder(), ListedTopic()
+    async with member(subscriber, handler, topic=topic, commit_interval=60.0, commit_every=100) as (subject, task):
+        await until(lambda: len(handler.seen) == 3)
+        (consumer,) = subject._consumers.values()
+        topic.writing.clear()
+        subscriber.generation = 2
+        await until(lambda: consumer.commits.frozen and consumer.generation == 2)
+        subject.stop()
+        await until(lambda: consumer.tenure._unanswered)
+        for _ in range(50):
+            await asyncio.sleep(0)  # it has its turn, and does not end
+        assert subscriber.offsets == {}
+        topic.writing.set()
+        await until(task.done)
+    assert subscriber.offsets == {0: 2}
