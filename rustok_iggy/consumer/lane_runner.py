@@ -215,8 +215,9 @@ class LaneRunner:
         """A task is over, also one that give_up() cancelled before it had begun."""
         self._tasks.discard(task)
         self._coming.discard(task)
-        following = self._services.slots.give()
-        if following is not None:
+        slots = self._services.slots
+        slots.give()
+        while (following := slots.follows()) is not None:  # one that is paused takes none
             following.kick()
         if not task.cancelled():
             task.exception()  # asyncio has let it out already

@@ -35,10 +35,13 @@ class Slots(Generic[P]):
             self._waiting.append(who)
         return False
 
-    def give(self) -> P | None:
-        """Give a slot back; return who waits longest and should take it now."""
+    def give(self) -> None:
+        """Give a slot back; whoever follows() should take it now."""
         self._free += 1
-        return self._waiting.popleft() if self._waiting else None
+
+    def follows(self) -> P | None:
+        """Return who waits longest, while a slot is free; it waits no more, also when it cannot use the slot."""
+        return self._waiting.popleft() if self._free and self._waiting else None
 
     def forget(self, who: P) -> None:
         """`who` waits no more."""

@@ -66,10 +66,22 @@ def test_slots_go_to_whoever_waits_longest() -> None:
     assert not slots.take("b")
     assert not slots.take("c")
     assert slots.wanted
-    assert slots.give() == "b"
+    slots.give()
+    assert slots.follows() == "b"
     assert slots.take("b")
+    assert slots.follows() is None, "none is free"
     slots.forget("c")
-    assert slots.give() is None
+    slots.give()
+    assert slots.follows() is None
+
+
+def test_who_cannot_use_a_slot_leaves_it_to_the_next() -> None:
+    slots: Slots[str] = Slots(1)
+    assert slots.take("a")
+    assert not slots.take("b")
+    assert not slots.take("c")
+    slots.give()
+    assert [slots.follows(), slots.follows(), slots.follows()] == ["b", "c", None]
 
 
 class LanesAndWatermark(RuleBasedStateMachine):

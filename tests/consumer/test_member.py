@@ -13,7 +13,7 @@ from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy.consumer.subscription import Handler, Start
 from rustok_iggy.errors import OffsetOutOfRangeError
 from rustok_iggy_connector import ConnectionLostError, GroupInfo, InvalidRequestError, NotFoundError
-from tests.consumer.hosts import Recorder
+from tests.consumer.hosts import TENANT, Recorder
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
 from tests.waiting import until
@@ -328,3 +328,18 @@ async def test_a_stop_while_a_partition_is_claimed_anew_waits_for_the_claim_and_
         topic.writing.set()
         await until(task.done)
     assert subscriber.offsets == {0: 2}
+
+
+async def test_a_slot_goes_on_to_the_next_when_who_waits_longest_cannot_begin() -> None:
+    subscriber, handler = subscriber_with(0, 1, 2, messages=1), Recorder()
+    handler.gate.clear()
+    async with member(subscriber, handler, max_concurrency=1, heartbeat_interval=3600.0) as (subject, _):
+        slots = subject._services.slots
+        await until(lambda: len(slots._waiting) == 2)
+        first, second = slots._waiting
+        first.pause(TENANT)
+        handler.gate.set()
+        await until(lambda: len(handler.seen) == 2)
+        assert (first.lanes.runnable, second.lanes.runnable) == (0, 0)
+        first.resume(TENANT)
+        await until(lambda: len(handler.seen) == 3)
