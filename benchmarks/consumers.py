@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import count
 from time import perf_counter
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from benchmarks.contenders import Place, RawClient, envelope
 from rustok_iggy import DeliveryContext, EventEnvelope, IggyConfig, IggyTransport, Reject
@@ -63,42 +63,38 @@ class ConsumedTopic:
                     del next_offsets[partition_id]
         return Round(messages=self.events, seconds=perf_counter() - start, latencies=())
 
-    async def by_engine(self, *, parked: bool = False, clock: Callable[[], float] = perf_counter) -> Round:
-        """A group of its own with a handler that does nothing. `parked`: the first tenant's events become letters.
+    async def by_engine(self) -> Round:
+        """A group of its own with a handler that does nothing."""
+        timing = Stretch(self.events)
 
-        What is timed and counted are the events of all others, parked or not. With the process's CPU time as `clock`
-        the server's share is left out: writing letters keeps it from other work, where both are on the same cores.
+        async def handler(_: EventEnvelope, __: DeliveryContext) -> None:
+            timing.handled()
+
+        return await self._consumed(timing, handler)
+
+    async def others_by_engine(self, *, parked: bool, clock: Callable[[], float] = perf_counter) -> Round:
+        """The same for all events but the first tenant's, which are timed and counted. `parked`: his become letters.
+
+        With the process's CPU time as `clock` the server's share is left out: writing letters keeps it from other work,
+        where both are on the same cores.
         """
-        refused = self.tenants[0] if parked else None
+        left_out = self.tenants[0]
         share = sum(1 for number in range(self.events) if number % len(self.tenants) == 0)
-        timing = Stretch(self.events - share if len(self.tenants) > 1 else self.events, clock=clock)
+        timing = Stretch(self.events - share, clock=clock)
+
+        async def handler(event: EventEnvelope, _: DeliveryContext) -> None:
+            if event.tenant_id != left_out:
+                timing.handled()
+            elif parked:
+                raise Reject("parked for the benchmark")
+
+        return await self._consumed(timing, handler)
+
+    async def _consumed(
+        self, timing: Stretch, handler: Callable[[EventEnvelope, DeliveryContext], Awaitable[None]]
+    ) -> Round:
         async with IggyTransport(self._config) as transport:
-            transport.subscribe(group=f"engine-{next(_round_number)}", topics=[TOPIC])(
-                _handler(timing, refused, counted=_all_but(self.tenants[0]) if len(self.tenants) > 1 else _everybody)
-            )
+            transport.subscribe(group=f"engine-{next(_round_number)}", topics=[TOPIC])(handler)
             async with transport.consuming():
                 await asyncio.wait_for(timing.done.wait(), ROUND_TIMEOUT)
         return timing.round
-
-
-def _everybody(_: UUID) -> bool:
-    return True
-
-
-def _all_but(tenant_id: UUID) -> Callable[[UUID], bool]:
-    return lambda each: each != tenant_id
-
-
-def _handler(
-    timing: Stretch, refused: UUID | None, *, counted: Callable[[UUID], bool]
-) -> Callable[[EventEnvelope, DeliveryContext], Awaitable[None]]:
-    async def one_tenant(_: EventEnvelope, __: DeliveryContext) -> None:
-        timing.handled()
-
-    async def many_tenants(event: EventEnvelope, _: DeliveryContext) -> None:
-        if counted(event.tenant_id):
-            timing.handled()
-        elif refused is not None:
-            raise Reject("parked for the benchmark")
-
-    return one_tenant if counted is _everybody else many_tenants

@@ -183,9 +183,12 @@ async def consuming(raw: RawClient, embedded: EmbeddedConnectorConfig, effort: E
         "consume": (partial(one.by_hand, raw), one.by_engine),
         "consume raw 1000": (partial(thousand.by_hand, raw), thousand.by_engine),
         "consume 1000": (one.by_engine, thousand.by_engine),
-        "parked": (hundred.by_engine, partial(hundred.by_engine, parked=True)),
+        "parked": (
+            partial(hundred.others_by_engine, parked=False),
+            partial(hundred.others_by_engine, parked=True),
+        ),
         "parked cpu": (
-            partial(hundred.by_engine, clock=process_time),
-            partial(hundred.by_engine, parked=True, clock=process_time),
+            partial(hundred.others_by_engine, parked=False, clock=process_time),
+            partial(hundred.others_by_engine, parked=True, clock=process_time),
         ),
     }
