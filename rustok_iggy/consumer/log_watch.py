@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rustok_iggy.consumer.log_identity import Mark, ends_before, is_another, marks_of
 from rustok_iggy.consumer.membership import Membership
 from rustok_iggy.consumer.start import log_reset
 from rustok_iggy.consumer.statistics import PartitionServices
 from rustok_iggy.dead_letters.journal import Journal
+from rustok_iggy.dead_letters.log_identity import Mark, ends_before, is_another, marks_of
 from rustok_iggy.errors import OffsetOutOfRangeError
 from rustok_iggy.moments import moment_of
 from rustok_iggy_connector import ConnectorError, PolledMessages, Position, get_logger

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from rustok_iggy.dead_letters.journal import Journal
 from rustok_iggy.dead_letters.layout import encode_record
+from rustok_iggy.dead_letters.log_identity import Mark, is_another
 from rustok_iggy.dead_letters.partition_journal import dlq_partition_of
 from rustok_iggy.dead_letters.records import NO_TYPES, NOTHING_COMMITTED, Claim, Epoch, Source
 from rustok_iggy.dead_letters.stored_start import Kept, consumer_name
@@ -84,8 +85,7 @@ async def check_letters_of_this_log(reader: MessageSubscriber, journal: Journal)
         return
     source = journal.source
     events = await reader.poll(source.partition, offset=letter.offset, max_messages=1)
-    # One above it: retention removed the event, and the letter keeps it.
-    if not events or (events[0].offset == letter.offset and events[0].timestamp != letter.stored_at):
+    if not events or is_another(Mark.of_letter(letter), events):
         raise ConsumerError(
             f"group {source.group}, topic {source.topic}, partition {source.partition}: {journal.open_count} dead"
             " letters are open whose events stood in a log that was reset since. Export them, and use another name for"

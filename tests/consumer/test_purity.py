@@ -5,7 +5,7 @@ from tests.architecture.test_purity import acting_or_waiting
 
 DECIDING = (
     *("assignment", "breaker", "confirmations", "deduplication", "failure", "lanes", "letter_records"),
-    *("log_identity", "pacing", "parking", "partition_health", "slots", "watermark"),
+    *("pacing", "parking", "partition_health", "slots", "watermark"),
 )
 
 

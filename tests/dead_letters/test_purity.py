@@ -9,6 +9,7 @@ DECIDING = (
     "failures",
     "snapshot",
     "journal",
+    "log_identity",
     "redrive_plan",
     "fold_start",
     "read_back",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rustok_iggy.consumer.log_identity import Mark, ends_before, is_another, marks_of
+from rustok_iggy.dead_letters.log_identity import Mark, ends_before, is_another, marks_of
 from rustok_iggy.dead_letters.records import Outcome
 from rustok_iggy_connector import PolledMessages
 from tests.consumer.scripted import stored

@@ -17,6 +17,7 @@ from typing import Self
 
 from rustok_iggy.dead_letters.journal import Journal
 from rustok_iggy.dead_letters.records import NOTHING_COMMITTED
+from rustok_iggy.dead_letters.snapshot import FoldedLetter
 from rustok_iggy_connector import PolledMessages, ReceivedMessage
 
 
@@ -37,6 +38,11 @@ class Mark:
         """Return what is known of an event that was polled."""
         return cls(offset=message.offset, time=message.timestamp, source="was polled")
 
+    @classmethod
+    def of_letter(cls, letter: FoldedLetter) -> Self:
+        """Return what a letter says of its event."""
+        return cls(offset=letter.offset, time=letter.stored_at, source="has a dead letter")
+
     def fits(self, message: ReceivedMessage) -> bool:
         """Whether a message at this offset may be the event."""
         return message.timestamp <= self.time if self.at_latest else message.timestamp == self.time
@@ -53,7 +59,7 @@ def marks_of(journal: Journal, *, noted_at: int) -> Iterator[Mark]:
         )
     letters = journal.snapshot().letters
     if letters:
-        yield Mark(offset=letters[-1].offset, time=letters[-1].stored_at, source="has a dead letter")
+        yield Mark.of_letter(letters[-1])
 
 
 def is_another(mark: Mark, found: PolledMessages) -> bool:
