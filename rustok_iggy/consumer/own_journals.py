@@ -15,7 +15,7 @@ from rustok_iggy.dead_letters.owner import OwnedJournal
 from rustok_iggy.dead_letters.partition_journal import dlq_partition_of
 from rustok_iggy.dead_letters.reader import JournalReader
 from rustok_iggy.dead_letters.records import Source
-from rustok_iggy.dead_letters.stored_start import Kept, consumer_name
+from rustok_iggy.dead_letters.stored_start import JournalPlace, Kept, stored_offset
 from rustok_iggy.topology import Topic
 from rustok_iggy_connector import IggyConnector, MessageSubscriber
 
@@ -65,13 +65,9 @@ class OwnJournals:
     async def has_begun(self, group: str, topic: str, partition_id: int) -> bool:
         """Whether any member of the group ever took the partition over: its first one stored the pin."""
         source = Source(group=group, topic=topic, partition=partition_id)
-        found = await self._connector.admin.reader_offset(
-            stream=self._stream,
-            topic=Topic.DLQ,
-            partition_id=dlq_partition_of(source, dlq_partitions=self._dlq_partitions),
-            consumer=consumer_name(source, Kept.PIN),
-        )
-        return found is not None
+        partition = dlq_partition_of(source, dlq_partitions=self._dlq_partitions)
+        place = JournalPlace(stream=self._stream, topic=Topic.DLQ, partition=partition)
+        return await stored_offset(self._connector.admin, place, source, Kept.PIN) is not None
 
     def open(self, source: Source, handled_types: str) -> OwnedJournal:
         """Return the journal of a source, for an owner that handles event types of this digest."""
