@@ -68,7 +68,7 @@ class Commits:
     @property
     def until_due(self) -> int:
         """How many more events may be settled until the watermark is to be stored because of how many are."""
-        if self._soon is not None or self.frozen or self.lost or self.log_ended:
+        if self._soon is not None or self._is_barred:
             return self._every  # who waits for a store looks again when it is over
         return max(1, self._every - self.watermark.unstored)
 
@@ -85,7 +85,7 @@ class Commits:
     async def store(self) -> None:
         """Store the watermark. Raises ConnectorError, and OffsetOutOfRangeError when the log ends before it."""
         async with self._storing:
-            if self.watermark.to_store is None or self.lost or self.frozen or self.log_ended:
+            if self.watermark.to_store is None or self._is_barred:
                 return
             self._require_known()
             offset = self.watermark.send()
@@ -132,9 +132,14 @@ class Commits:
                 found=await self._subscriber.committed(self._partition_id),
             )
 
+    @property
+    def _is_barred(self) -> bool:
+        """Whether nothing may be stored, however much is settled."""
+        return self.frozen or self.lost or self.log_ended
+
     def _is_due(self) -> bool:
         watermark = self.watermark
-        if self._is_over or self.frozen or self.lost or self.log_ended:
+        if self._is_over or self._is_barred:
             return False
         if self._storing.locked() or watermark.to_store is None:
             return False
