@@ -139,7 +139,7 @@ def test_a_person_is_asked(tmp_path: Path, answer: bytes, code: int) -> None:
         ({"TERM": "xterm-256color", "NO_COLOR": "0"}, {"bold"}),
         ({"TERM": "dumb"}, set()),
     ],
-    ids=str,
+    ids=["a terminal", "NO_COLOR is empty", "NO_COLOR is set", "a dumb terminal"],
 )
 def test_colours_are_for_terminals_and_can_be_turned_off(variables: dict[str, str], kinds: set[str]) -> None:
     shown = on_terminal("schema", "check", "nowhere.json", **variables)[1]
