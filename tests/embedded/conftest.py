@@ -21,10 +21,12 @@ def is_alive(pid: int) -> bool:
     """Runs, and is not a zombie that its parent has not looked at."""
     try:
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:  # it ended between the two, or this system has no /proc
+        return not Path("/proc/self").exists()
+    return state not in {"Z", "X"}
 
 
 def write_program(path: Path, *lines: str) -> Path:
