@@ -51,6 +51,7 @@ from rustok_iggy_connector.errors import (
 from rustok_iggy_connector.logging import get_logger
 from rustok_iggy_connector.models import PolledMessages, PublishBatch, ReceivedMessage
 from rustok_iggy_connector.refusals import incompatible, login_refused, refusal
+from rustok_iggy_connector.shielded_wait import ShieldedWait
 from rustok_iggy_connector.wire.codes import Status
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, COMMANDS, Message
 from rustok_iggy_connector.wire.primitives import ConsumerKind, PollingStrategy, StrategyKind
@@ -188,27 +189,23 @@ class SdkClient(Client):
             future = asyncio.ensure_future(start())
         except (ValueError, OverflowError) as error:  # a message the wheel refuses to build
             raise self._error(error, command, subject) from error
-        # The caller waits for this one, so that its cancellation leaves the wheel's future alone.
-        answered: asyncio.Future[None] = future.get_loop().create_future()
-
-        def end() -> None:
-            if not answered.done():
-                answered.set_result(None)
-
-        def finished(done: asyncio.Future[_T]) -> None:
-            self._under_way.discard(done)
-            if not done.cancelled():
-                done.exception()  # taken note of: nobody may be waiting for it any more
-            end()
-
         self._under_way.add(future)
-        future.add_done_callback(finished)
-        self._deadline.set(future.get_loop().time() + self._timeout, end)
+        waiting = ShieldedWait(future)
+        self._deadline.set(future.get_loop().time() + self._timeout, waiting.end)
         try:
-            await answered
+            await waiting
         finally:
             self._deadline.stop()
+            if future.done():
+                self._ended(future)
+            else:
+                future.add_done_callback(self._ended)
         return self._outcome(future, command, subject)
+
+    def _ended(self, future: asyncio.Future[Any]) -> None:
+        self._under_way.discard(future)
+        if not future.cancelled():
+            future.exception()  # taken note of: nobody may be waiting for it any more
 
     def _outcome(self, future: asyncio.Future[_T], command: str, subject: str) -> _T:
         if not future.done():
@@ -220,11 +217,14 @@ class SdkClient(Client):
                 timeout=self._timeout,
             )
         if future.cancelled():
-            raise ConnectorClosedError(f"the session with {self._address} was closed while {command} was under way")
+            raise self._closed_during(command)
         failure = future.exception()
         if failure is None:
             return future.result()
         raise self._error(failure, command, subject) from failure
+
+    def _closed_during(self, command: str) -> ConnectorClosedError:
+        return ConnectorClosedError(f"the session with {self._address} was closed while {command} was under way")
 
     def _give_up(self) -> None:
         self._wheel = None
@@ -237,9 +237,8 @@ class SdkClient(Client):
         # A session that is logged in becomes unauthenticated only by losing its place on the server.
         if status in SESSION_GONE or status == Status.UNAUTHENTICATED:
             self._give_up()
-            return ConnectionLostError(
-                f"the connection to {self._address} went during {command} of {subject}; it may have been done"
-            )
+            lost = f"the connection to {self._address} went during {command} of {subject}; it may have been done"
+            return self._closed_during(command) if self._closed else ConnectionLostError(lost)
         return refusal(status, command=command, subject=subject) if status else _unknown(text, command, subject)
 
 

@@ -51,6 +51,28 @@ async def test_closing_ends_a_request_under_way(
         await asyncio.wait_for(waiting, 20)
 
 
+class Leaving:
+    """Stands for the wheel's client whose connection the server ends at the logout, before a request was answered."""
+
+    def __init__(self) -> None:
+        self.under_way: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def send_binary_request(self, _code: int, _body: bytes) -> asyncio.Future[bytes]:
+        return self.under_way
+
+    async def logout_user(self) -> None:
+        self.under_way.set_exception(RuntimeError("Disconnected"))
+
+
+async def test_a_request_that_the_logout_cut_off_was_ended_by_the_close() -> None:
+    client = SdkClient(Leaving(), address="127.0.0.1:1", timeout=20)  # type: ignore[arg-type]
+    waiting = asyncio.ensure_future(stats(client))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(client.close(), 20)
+    with pytest.raises(ConnectorClosedError):
+        await asyncio.wait_for(waiting, 20)
+
+
 async def test_dropping_a_client_closes_its_connection(local_server: LocalServer, client: SdkClient) -> None:
     before = (await stats(client)).clients_count
     other = await open_to(local_server, local_server.address)
