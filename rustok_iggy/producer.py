@@ -234,7 +234,7 @@ class Producer:
         batch = lane.in_flight = Batch(submission.messages, [(submission, range(1))])
         submission.pending = ()
         try:
-            async with asyncio.timeout_at(submission.deadline):
+            with lane.timeout.at(submission.deadline):
                 confirmation = await self._connector.publish_batch(self._request(lane, batch))
         except (ConnectorError, TimeoutError, asyncio.CancelledError) as error:
             attempt = lane.unfinished = PublishAttempt()

@@ -13,7 +13,7 @@ from rustok_iggy.health import ComponentHealth, component
 from rustok_iggy.publish_admission import Entrant
 from rustok_iggy.publish_attempt import PublishAttempt
 from rustok_iggy.publish_queue import Batch, PartitionQueue, Submission
-from rustok_iggy_connector import OutgoingMessage
+from rustok_iggy_connector import AlarmTimeout, OutgoingMessage
 
 
 class PendingSubmission(Submission):
@@ -45,10 +45,11 @@ class PendingSubmission(Submission):
 class Lane:
     """One partition: its queue, its worker, and the batch under way.
 
-    `unfinished` is a batch whose first try was made by its caller; the worker repeats it before anything else.
+    `unfinished` is a batch whose first try was made by its caller, with `timeout`; the worker repeats it before
+    anything else.
     """
 
-    __slots__ = ("in_flight", "partition_id", "queue", "topic", "unfinished", "wakeup", "worker")
+    __slots__ = ("in_flight", "partition_id", "queue", "timeout", "topic", "unfinished", "wakeup", "worker")
 
     def __init__(self, topic: str, partition_id: int) -> None:
         self.topic = topic
@@ -56,6 +57,7 @@ class Lane:
         self.queue = PartitionQueue()
         self.in_flight: Batch | None = None
         self.unfinished: PublishAttempt | None = None
+        self.timeout = AlarmTimeout()
         self.wakeup: asyncio.Future[None] | None = None
         self.worker: asyncio.Task[None] | None = None
 

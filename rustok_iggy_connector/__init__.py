@@ -1,5 +1,6 @@
 """Reaches an Iggy server and speaks to it: remote, as a subprocess, or in memory."""
 
+from rustok_iggy_connector.alarm import AlarmTimeout
 from rustok_iggy_connector.config import (
     ConnectorConfig,
     ConnectorMode,
@@ -73,6 +74,7 @@ from rustok_iggy_connector.remote import RemoteConnector
 from rustok_iggy_connector.retry import RetryPolicy
 
 __all__ = [
+    "AlarmTimeout",
     "MAX_HEADERS_BYTES",
     "MAX_PARTITIONS",
     "MAX_PAYLOAD_BYTES",

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rustok_iggy_connector.alarm import Alarm
+from rustok_iggy_connector.alarm import Alarm, AlarmTimeout
 
 pytestmark = pytest.mark.anyio
 
@@ -76,3 +76,64 @@ async def test_a_thousand_requests_in_a_row_have_one_timer(monkeypatch: pytest.M
         alarm.set(loop.time() + 3600, bell)
         alarm.stop()
     assert len(begun) == 1
+
+
+async def test_a_block_that_is_over_in_time_is_left_alone() -> None:
+    loop, timeout = asyncio.get_running_loop(), AlarmTimeout()
+    for _ in range(3):
+        with timeout.at(loop.time() + 0.01):
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.03)  # and nothing is cancelled later
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.0, -1.0], ids=["soon", "now", "already over"])
+async def test_a_block_that_is_late_ends_with_a_timeout_and_no_cancellation_stays(seconds: float) -> None:
+    loop, timeout, task = asyncio.get_running_loop(), AlarmTimeout(), asyncio.current_task()
+    assert task
+    for _ in range(2):
+        began = loop.time()
+        with pytest.raises(TimeoutError), timeout.at(began + seconds):
+            await asyncio.sleep(20)
+        assert loop.time() >= began + seconds - 0.001
+        assert not task.cancelling()
+    await asyncio.sleep(0)
+
+
+async def test_the_cancellation_of_somebody_else_goes_on() -> None:
+    loop, timeout = asyncio.get_running_loop(), AlarmTimeout()
+
+    async def block(when: float) -> None:
+        with timeout.at(when):
+            await asyncio.sleep(20)
+
+    waiting = asyncio.ensure_future(block(loop.time() + 20))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    when = loop.time() + 0.01
+    in_the_turn_of_its_end = asyncio.ensure_future(block(when))
+    await asyncio.sleep(0)
+    loop.call_at(when, in_the_turn_of_its_end.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await in_the_turn_of_its_end
+
+
+async def test_an_error_of_the_block_is_its_own() -> None:
+    timeout = AlarmTimeout()
+    with pytest.raises(ValueError, match="its own"), timeout.at(asyncio.get_running_loop().time() + 20):
+        raise ValueError("its own")
+
+
+async def test_an_outer_timeout_is_told_apart() -> None:
+    loop, timeout = asyncio.get_running_loop(), AlarmTimeout()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01) as outer:
+            with timeout.at(loop.time() + 20):
+                await asyncio.sleep(20)
+    assert outer.expired()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(20) as outer:
+            with timeout.at(loop.time() + 0.01):
+                await asyncio.sleep(20)
+    assert not outer.expired()
