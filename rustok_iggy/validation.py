@@ -60,40 +60,33 @@ def validate_envelope(envelope: EventEnvelope) -> None:
     if type(envelope) is not EventEnvelope:
         require_envelopes([envelope])
     problems = [] if _is_sound(*astuple(envelope)) else _failures(envelope, _ENVELOPE_CHECKS)
-    problems += _declaration_problems(envelope)
-    of_event = event_problems(envelope.event)
-    if of_event:
-        problems += [f"event.{problem}" for problem in of_event]
+    event = envelope.event
+    try:
+        rules = _rules(type(event))
+    except UnknownEventTypeError as error:
+        problems.append(f"event: {error}")
+    else:
+        if envelope.event_type != rules.event_type:
+            problems.append(f"event_type: is {rules.event_type} for this event")
+        if envelope.schema_version != rules.version:
+            problems.append(f"schema_version: is {rules.version} for this event")
+        of_event = rules.problems(event)
+        if of_event:
+            problems += [f"event.{problem}" for problem in of_event]
     if problems:
         raise ValidationError(problems, event_type=envelope.event_type, event_id=envelope.id)
 
 
 def validate_event(event: Struct) -> None:
-    """Raise ValidationError with every problem of an event."""
+    """Raise ValidationError with every problem of an event, UnknownEventTypeError for what was not declared as one."""
     problems = event_problems(event)
     if problems:
         raise ValidationError(problems, event_type=declared(type(event)).event_type)
 
 
 def event_problems(event: Struct) -> list[str]:
-    """Return every problem of an event, each as `field: what is wrong`."""
-    rules = _rules(type(event))
-    if not rules.quick_test(*astuple(event)):
-        return _failures(event, rules.checks)  # what relates the fields relies on each being right
-    return [] if rules.relate is None else rules.relate(event)
-
-
-def _declaration_problems(envelope: EventEnvelope) -> list[str]:
-    try:
-        declaration = declared(type(envelope.event))
-    except UnknownEventTypeError as error:
-        return [f"event: {error}"]
-    problems = []
-    if envelope.event_type != declaration.event_type:
-        problems.append(f"event_type: is {declaration.event_type} for this event")
-    if envelope.schema_version != declaration.version:
-        problems.append(f"schema_version: is {declaration.version} for this event")
-    return problems
+    """Return every problem of an event, each as `field: what is wrong`. Raises UnknownEventTypeError."""
+    return _rules(type(event)).problems(event)
 
 
 def _failures(value: Any, checks: Iterable[tuple[str, Check]]) -> list[str]:
@@ -105,16 +98,26 @@ def _failures(value: Any, checks: Iterable[tuple[str, Check]]) -> list[str]:
 class _EventRules:
     """What is checked of the events of one class: field by field, and then what relates them."""
 
+    event_type: str
+    version: int
     quick_test: Callable[..., bool]
     checks: tuple[tuple[str, Check], ...]
     relate: Callable[[Any], list[str]] | None
 
+    def problems(self, event: Struct) -> list[str]:
+        if not self.quick_test(*astuple(event)):
+            return _failures(event, self.checks)  # what relates the fields relies on each being right
+        return [] if self.relate is None else self.relate(event)
+
 
 @lru_cache(maxsize=CACHED_CLASSES)
 def _rules(event_class: type[Struct]) -> _EventRules:
+    declaration = declared(event_class)
     event_type = _RUSTOK_TYPES.get(event_class)
     rules = {field.name: (field.type, _rule(event_type, field.name)) for field in fields(event_class)}
     return _EventRules(
+        event_type=declaration.event_type,
+        version=declaration.version,
         quick_test=quick_test(rules.values()),
         checks=tuple((name, _check(annotation, rule)) for name, (annotation, rule) in rules.items()),
         relate=_relate(event_type, event_class),

@@ -16,7 +16,7 @@ from rustok_iggy import events, validation
 from rustok_iggy.catalog import EventCatalog
 from rustok_iggy.checks import check_for
 from rustok_iggy.envelope import EventEnvelope
-from rustok_iggy.errors import ValidationError
+from rustok_iggy.errors import UnknownEventTypeError, ValidationError
 from rustok_iggy.events import I8, I32, I64, RUSTOK, U16, U64, OrderPlaced
 from rustok_iggy.serialization import JsonSerializer
 from rustok_iggy.validation import ValidateEvent, event_problems, validate_envelope, validate_event
@@ -175,14 +175,20 @@ def test_every_field_of_the_envelope_is_checked(field: str) -> None:
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [field]
 
 
-def test_an_event_that_was_never_declared_is_a_problem() -> None:
-    class Stray(Struct):
-        pass
+class Stray(Struct):
+    pass
 
+
+@pytest.mark.parametrize(
+    "stray", [Stray(), {"order_id": "x"}, None, OrderPlaced], ids=lambda stray: type(stray).__name__
+)
+def test_an_event_that_was_never_declared_is_a_problem(stray: Any) -> None:
     envelope = EventEnvelope.new(TENANT, sound(OrderPlaced))
     values = {name: getattr(envelope, name) for name in envelope.__struct_fields__}
     with pytest.raises(ValidationError, match="declare it"):
-        validate_envelope(EventEnvelope(**{**values, "event": Stray()}))
+        validate_envelope(EventEnvelope(**{**values, "event": stray}))
+    with pytest.raises(UnknownEventTypeError, match="declare it"):
+        validate_event(stray)
 
 
 # annotation, what fits, what does not
