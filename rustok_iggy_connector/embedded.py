@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 
@@ -35,14 +36,18 @@ class EmbeddedConnector(IggyConnector):
     def __init__(self, config: EmbeddedConnectorConfig | None = None) -> None:
         self._config = config or EmbeddedConnectorConfig()
         ConnectorConfig(mode=ConnectorMode.EMBEDDED, embedded=self._config).validate()
+        self._connecting = asyncio.Lock()
         self._server: EmbeddedServer | None = None
         self._remote: RemoteConnector | None = None
         self._engine = ""
         self._statistics = NOTHING_YET
 
     async def connect(self) -> None:
-        if self._remote is not None:
-            return
+        async with self._connecting:  # a second one would hold a server that nobody shuts down
+            if self._remote is None:
+                await self._connect()
+
+    async def _connect(self) -> None:
         server = EmbeddedServer(self._config)
         try:
             endpoint = await server.reach()

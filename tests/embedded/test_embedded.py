@@ -228,6 +228,18 @@ async def test_connecting_and_shutting_down_twice_is_harmless(config: EmbeddedCo
     await connector.shutdown()
 
 
+async def test_who_connects_twice_at_the_same_time_starts_one_server_and_stops_it(
+    config: EmbeddedConnectorConfig,
+) -> None:
+    connector = EmbeddedConnector(config)
+    await asyncio.gather(connector.connect(), connector.connect())
+    assert connector.is_owner
+    await connector.shutdown()
+    lock = DataDirectory(config.data_dir).try_lock()
+    assert lock
+    lock.release()
+
+
 async def test_a_forked_child_leaves_the_server_alone(config: EmbeddedConnectorConfig) -> None:
     async with EmbeddedConnector(config) as connector:
         assert connector._server is not None
