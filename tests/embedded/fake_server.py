@@ -6,6 +6,7 @@ Tests write a small script that runs it (see conftest.py): the environment of a 
 the behaviour stands in the script.
 """
 
+import importlib
 import os
 import signal
 import socket
@@ -38,13 +39,16 @@ def main() -> None:
 
 
 def serve(behaviour: str, data: Path, repository: str) -> None:
+    package = sys.modules["rustok_iggy_connector"] = types.ModuleType("rustok_iggy_connector")
+    package.__path__ = [f"{repository}/rustok_iggy_connector"]  # the wire alone, not the client library
+    # Before it listens: on a busy machine this takes as long as a tested connector waits for an answer.
+    for module in ("codes", "commands.session", "connection"):
+        importlib.import_module(f"rustok_iggy_connector.wire.{module}")
     host, _, port = os.environ["IGGY_TCP_ADDRESS"].rpartition(":")
     listener = socket.create_server((host, int(port)), reuse_port=False)
     address = "{}:{}".format(*listener.getsockname())
     (data / "runtime").mkdir(exist_ok=True)
     (data / "runtime" / "current_config.toml").write_text(f'[tcp]\naddress = "{address}"\n')
-    package = sys.modules["rustok_iggy_connector"] = types.ModuleType("rustok_iggy_connector")
-    package.__path__ = [f"{repository}/rustok_iggy_connector"]  # the wire alone, not the client library
     if behaviour == "chatty":
         print("x" * 100_000, flush=True)
     open_connections = []

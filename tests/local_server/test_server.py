@@ -21,10 +21,10 @@ from rustok_iggy_connector.wire.commands import messages, system
 from rustok_iggy_connector.wire.commands.tokens import CreateToken, CreateTokenReply
 from rustok_iggy_connector.wire.connection import EvictionFrame, ReplyFrame
 from rustok_iggy_connector.wire.primitives import PollingStrategy, StrategyKind
-from tests.local_server.clients import SINGLE
+from tests.local_server.clients import SINGLE, Clock
 from tests.local_server.program import running
 from tests.local_server.socket_client import SocketClient, send_request
-from tests.waiting import until
+from tests.waiting import until, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -100,27 +100,39 @@ async def test_garbage_and_wild_lengths_end_a_connection_with_a_log_line(
 
 @pytest.mark.parametrize("data", [b"", bytes(48) + struct.pack("<I", 256) + bytes(8) + b"\x05"])
 async def test_half_a_header_and_silence_ends_a_connection(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+
     def wait(port: int) -> None:
         with SocketClient(port) as other, socket.create_connection(("127.0.0.1", port)) as connection:
             other.log_in()
             connection.sendall(data)
+            wait_until(lambda: sorted(bytes_of(server)) == [0, len(data)])
+            clock.seconds += 1.1
             assert is_closed_by_peer(connection)
             assert other.request(system.Ping()) == system.Empty()
 
-    async with serving(frame_timeout=1.0) as (_, port):
+    async with serving(frame_timeout=1.0, monotonic=clock.monotonic) as (server, port):
         await in_thread(lambda: wait(port))
     assert caplog.text.count("dropped") == 1
 
 
+def bytes_of(server: Server) -> list[int]:
+    """Of each connection, what it has received of a frame."""
+    return [connection._frames.buffered_bytes for connection in list(server._connections)]
+
+
 async def test_a_connection_that_nobody_logs_in_to_ends(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+
     def wait(port: int) -> None:
         with SocketClient(port) as other, SocketClient(port) as stranger:
             other.log_in()
             assert stranger.request(system.Ping()) == system.Empty()
+            clock.seconds += 1.1
             assert is_closed_by_peer(stranger.socket)
             assert other.request(system.Ping()) == system.Empty()
 
-    async with serving(frame_timeout=1.0) as (_, port):
+    async with serving(frame_timeout=1.0, monotonic=clock.monotonic) as (_, port):
         await in_thread(lambda: wait(port))
     assert caplog.text.count("silent and not logged in") == 1
 
