@@ -1,6 +1,7 @@
 """The user's bad days, through the public face: a typed error in time that says what to do, and nothing left over."""
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -43,7 +44,11 @@ def order() -> EventEnvelope:
 
 def children() -> set[str]:
     """Process ids of what this process started; empty where the kernel does not tell."""
-    return {pid for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()}
+    found: set[str] = set()
+    for each in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            found |= set(each.read_text().split())
+    return found
 
 
 def open_files() -> int:

@@ -154,14 +154,23 @@ async def test_what_it_said_last_is_kept_however_long_its_log(start: Start, monk
     assert server.log_tail()[-1] == "999"
 
 
+# Twice the limit below, the last quarter of it only when its log was cut.
+WRITES_ON = """
+import os, time
+for n in range(200):
+    print(f"{n:>99}", flush=True)
+    while n == 150 and not os.path.exists("server.log.1"):
+        time.sleep(0.002)
+"""
+
+
 async def test_the_log_file_is_bounded_while_the_server_writes_on(
     start: Start, directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_module, "LOG_LIMIT_BYTES", 10_000)
     monkeypatch.setattr(process_module, "LOG_CHECK_INTERVAL", 0.02)
-    code = "import time\nfor n in range(200): print(f'{n:>99}', flush=True); time.sleep(0.002)"
-    server = start(script(code))
-    await server.wait()
+    server = start(script(WRITES_ON))
+    await asyncio.wait_for(server.wait(), 20)
     assert (directory.path / "server.log.1").exists()
     assert directory.log.stat().st_size < 20_000
     tail = server.log_tail()  # nothing, when it was emptied as the last line had come
