@@ -215,11 +215,18 @@ async def older_generation(reader: asyncio.StreamReader, writer: asyncio.StreamW
             writer.write(bytes(8))
 
 
+async def some(reader: asyncio.StreamReader) -> bytes:
+    """What comes next; EOFError at the end, where reading on would keep the loop from everything else."""
+    if data := await reader.read(CHUNK_BYTES):
+        return data
+    raise EOFError
+
+
 async def newer_generation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A server that answers every login with the versions it takes, as iggy-server does to strangers."""
     connection = ServerConnection()
     while not isinstance(frame := connection.next_frame(), RequestFrame):
-        connection.receive_data(await reader.read(CHUNK_BYTES))
+        connection.receive_data(await some(reader))
     reason = EvictionReason.INCOMPATIBLE_PROTOCOL
     writer.write(encode_eviction(frame.header, reason, lowest=12 << 10, highest=12 << 10))
     await writer.drain()

@@ -28,6 +28,8 @@ from tests.faults import Answer, http, listening, mute, newer_generation, older_
 
 SECRET = "s3cr3t-w0rd"
 CONNECT_TIMEOUT = 0.5
+ANSWERED = 20.0
+"""Seconds for what comes with the first answer, however busy the machine."""
 PATIENCE = 5.0
 """Seconds beyond a row's deadline: asking a silent server whether it is an old one, and a busy machine."""
 STARTUP_TIMEOUT = 30.0
@@ -67,11 +69,14 @@ def embedded(data_dir: Path, **settings: Any) -> IggyConfig:
     return IggyConfig(embedded=EmbeddedConfig(data_dir=str(data_dir), **values))
 
 
-def instead_of_a_server(answer: Answer, error: type[RustokIggyError], *says: str) -> World:
+def instead_of_a_server(
+    answer: Answer, error: type[RustokIggyError], *says: str, within: float = CONNECT_TIMEOUT
+) -> World:
     @asynccontextmanager
     async def world(_: Path, server: LocalServer) -> AsyncIterator[BadDay]:
         async with listening(answer) as address:
-            yield BadDay(config=remote(address), error=error, says=(address, *says), mended=reached(server))
+            config = remote(address, connect_timeout=within)
+            yield BadDay(config=config, error=error, says=(address, *says), deadline=within, mended=reached(server))
 
     return world
 
@@ -242,7 +247,7 @@ WORLDS: dict[str, World] = {
     "garbage": instead_of_a_server(garbage, *NOT_IGGY),
     "hangs up": instead_of_a_server(slam, *NOT_IGGY, "wants TLS"),
     "an older server": instead_of_a_server(older_generation, *ANOTHER_GENERATION, "0.8 or older"),
-    "a newer server": instead_of_a_server(newer_generation, *ANOTHER_GENERATION, "0.12"),
+    "a newer server": instead_of_a_server(newer_generation, *ANOTHER_GENERATION, "0.12", within=ANSWERED),
     "TLS where there is none": tls_where_there_is_none,
     "missing certificates": missing_certificates,
     "port in use": port_in_use,

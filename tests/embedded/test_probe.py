@@ -18,6 +18,7 @@ from rustok_iggy_connector.wire.connection import (
     encode_reply,
     encode_success,
 )
+from tests.faults import some
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +44,7 @@ async def iggy(answer: Answer) -> AsyncIterator[str]:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = ServerConnection()
         while not isinstance(frame := connection.next_frame(), RequestFrame):
-            connection.receive_data(await reader.read(100))
+            connection.receive_data(await some(reader))
         writer.write(answer(frame))
         writer.close()
 
