@@ -141,9 +141,10 @@ class RemoteConnector(SessionConnector):
 
     async def _open(self, open_at: OpenAt) -> Client:
         deadline = self._clock() + self._config.connect_timeout
+        reasons: dict[str, str] = {}
         try:
             return await self._retry.run(
-                lambda: self._try_each_address(deadline, open_at), clock=self._clock, sleep=self._sleep
+                lambda: self._try_each_address(deadline, open_at, reasons), clock=self._clock, sleep=self._sleep
             )
         except ServerUnreachableError as error:
             addresses = () if self._config.tls.enabled else error.addresses
@@ -152,26 +153,29 @@ class RemoteConnector(SessionConnector):
                 raise incompatible(f"{address} is a server of 0.8 or older") from error
             raise
 
-    async def _try_each_address(self, deadline: float, open_at: OpenAt) -> Client:
+    async def _try_each_address(self, deadline: float, open_at: OpenAt, reasons: dict[str, str]) -> Client:
+        """`reasons`: why each address could not be reached so far, for whoever is told in the end."""
         addresses = await self._addresses(deadline)
-        failures = []
         for number, address in enumerate(addresses):
             # A mute address leaves time for those after it.
-            share = (deadline - self._clock()) / (len(addresses) - number)
+            began = self._clock()
+            share = max((deadline - began) / (len(addresses) - number), LEAST_OPEN_TIMEOUT)
             try:
                 client = await open_at(
                     address=address,
                     tls=tls_settings(self._config.tls, address),
-                    open_timeout=max(share, LEAST_OPEN_TIMEOUT),
+                    open_timeout=share,
                 )
             except ServerUnreachableError as error:
-                failures.append(str(error))
+                # One that ran out of its time, the last one of hardly any, knows less than one that was answered.
+                if address not in reasons or self._clock() - began < share:
+                    reasons[address] = str(error)
             else:
                 self._address = address
                 return client
         raise ServerUnreachableError(
-            f"no server within {self._config.connect_timeout:g} s: {'; '.join(failures)}. Is it running, and is the "
-            "address right?",
+            f"no server within {self._config.connect_timeout:g} s: {'; '.join(reasons[each] for each in addresses)}. "
+            "Is it running, and is the address right?",
             addresses=addresses,
         )
 

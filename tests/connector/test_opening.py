@@ -17,6 +17,7 @@ from rustok_iggy_connector import (
     RemoteConnectorConfig,
     ServerUnreachableError,
 )
+from rustok_iggy_connector.client import Client
 from tests.connector.conftest import LocalServer
 from tests.faults import (
     Answer,
@@ -117,6 +118,28 @@ async def test_all_addresses_are_named_when_none_works() -> None:
     assert error.addresses == ("127.0.0.1:1", rude)
     assert "127.0.0.1:1" in str(error)
     assert rude in str(error)
+
+
+async def test_what_an_answer_told_is_not_hidden_by_an_attempt_that_ran_out_of_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, given = 0.0, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    async def open_client(*, address: str, open_timeout: float, **_: object) -> Client:
+        given.append(open_timeout)
+        if len(given) < 3:
+            raise ServerUnreachableError(f"TLS was not agreed on, {len(given)}", addresses=[address])
+        await sleep(open_timeout)
+        raise ServerUnreachableError("no answer", addresses=[address])
+
+    monkeypatch.setattr("rustok_iggy_connector.remote.open_client", open_client)
+    with pytest.raises(ServerUnreachableError, match="TLS was not agreed on, 2"):
+        await RemoteConnector(config_of("127.0.0.1:1"), clock=lambda: now, sleep=sleep).connect()
+    assert len(given) == 3
 
 
 async def test_a_server_that_comes_up_meanwhile_is_found(local_server: LocalServer) -> None:
