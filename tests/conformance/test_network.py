@@ -39,10 +39,11 @@ async def behind_proxy(backend: Backend, **settings: object) -> AsyncIterator[tu
 async def test_a_cut_during_publishes_loses_nothing_that_was_confirmed(backend: Backend, stream: str) -> None:
     async with behind_proxy(backend) as (connector, proxy):
         confirmed: dict[int, bytes] = {}
+        going = True
 
         async def publish(name: int) -> None:
             number = 0
-            while len(confirmed) < 600:
+            while going:
                 payload = b"%d %d" % (name, number)
                 try:
                     confirmation = await connector.publish(request_of(stream, payload))
@@ -52,19 +53,24 @@ async def test_a_cut_during_publishes_loses_nothing_that_was_confirmed(backend: 
                 confirmed[confirmation.offset] = payload
                 number += 1
 
-        async def reached(wanted: int) -> bool:
+        def reached(wanted: int) -> bool:
             return len(confirmed) >= wanted
 
+        def is_back(times: int) -> bool:
+            return connector.statistics().reconnects >= times
+
         tasks = [asyncio.ensure_future(publish(name)) for name in range(8)]
-        for wanted in (100, 200, 300, 400, 500):
-            await until(partial(reached, wanted))
+        for cuts in range(1, 6):
+            await until(partial(reached, len(confirmed) + 100))
             proxy.cut()
+            await until(partial(is_back, cuts))
+        await until(partial(reached, len(confirmed) + 100))
+        going = False
         await asyncio.gather(*tasks)
         reader = await connector.subscribe(stream=stream, topic=TOPIC)
         stored = await reader.poll(0, offset=0, max_messages=5000)
         for offset, payload in confirmed.items():
             assert stored[offset].payload == payload
-        assert connector.statistics().reconnects >= 5
 
 
 async def test_a_member_that_was_cut_is_told_and_joins_again(
@@ -141,7 +147,7 @@ async def test_callers_who_wait_for_a_lost_server_fail_together(backend: Backend
         assert asyncio.get_running_loop().time() - started < 10  # and not one after the other
         assert {type(result) for result in results} <= {ConnectionLostError, ServerUnreachableError}
         proxy.accept()
-        await connector.publish(request_of(stream))
+        await until(partial(works, connector, stream))
 
 
 async def test_a_plain_reader_goes_on_after_a_cut(backend: Backend, stream: str) -> None:
@@ -174,14 +180,15 @@ async def test_after_a_corrupt_answer_the_connector_works_again(
         proxy.corrupt_next(flip)
         (result,) = await asyncio.gather(connector.publish(request_of(stream)), return_exceptions=True)
         assert isinstance(result, PublishConfirmation | ConnectorError)
+        await until(partial(works, connector, stream))
 
-        async def works() -> bool:
-            try:
-                return (await connector.publish(request_of(stream, b"after"))).offset >= 0
-            except ConnectorError:
-                return False
 
-        await until(works)
+async def works(connector: IggyConnector, stream: str) -> bool:
+    """On a machine that is busy, not always within the short limits of these connectors."""
+    try:
+        return (await connector.publish(request_of(stream, b"after"))).offset >= 0
+    except ConnectorError:
+        return False
 
 
 async def test_slow_answers_are_waited_for(backend: Backend, stream: str) -> None:
