@@ -18,6 +18,7 @@ from rustok_iggy_connector import (
 )
 from rustok_iggy_connector import _sdk as sdk
 from rustok_iggy_connector._sdk import Login, SdkClient, TlsSettings, open_client
+from rustok_iggy_connector.wire.commands.system import ClientDetails, ClientList, GetClients, GetMe
 from tests.connector.conftest import LocalServer, stats
 from tests.faults import FaultProxy
 from tests.logs import event_of
@@ -74,14 +75,21 @@ async def test_a_request_that_the_logout_cut_off_was_ended_by_the_close() -> Non
 
 
 async def test_dropping_a_client_closes_its_connection(local_server: LocalServer, client: SdkClient) -> None:
-    before = (await stats(client)).clients_count
     other = await open_to(local_server, local_server.address)
-    assert (await stats(client)).clients_count == before + 1
-    other._give_up()
+    details = await other.ask(GetMe(), ClientDetails, subject="itself")
+    assert details is not None
+    number = details.client.client_id
+
+    async def is_there() -> bool:
+        found = await client.ask(GetClients(), ClientList, subject="all clients")
+        assert found is not None
+        return number in {each.client_id for each in found.clients}
 
     async def is_gone() -> bool:
-        return (await stats(client)).clients_count == before
+        return not await is_there()
 
+    assert await is_there()
+    other._give_up()
     await until(is_gone)
 
 
