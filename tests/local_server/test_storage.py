@@ -6,8 +6,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,33 @@ def test_closing_finishes_what_was_given_and_may_be_repeated(tmp_path: Path, del
     storage.close()
     again = open_sqlite(tmp_path, deliveries)
     assert again.load().logs[0].next_offset == 1
+    again.close()
+
+
+def test_closing_finishes_what_was_given_behind_a_wake_up(tmp_path: Path) -> None:
+    """The thread is woken to clear away when it is free; it was closed before it came to what was given since."""
+    is_free, given = threading.Event(), list[Callable[[], None]]()
+
+    def deliver(call: Callable[[], None]) -> None:
+        given.append(call)
+        is_free.wait(20)
+
+    def ignore(error: StorageError | None) -> None:
+        assert error is None
+
+    storage = SqliteStorage(tmp_path / "db", deliver=deliver, clock=lambda: 0.0)  # every commit is quick
+    large = [stored_batch(offset, size=INLINE_BYTES) for offset in range(2)]
+    storage.commit([NewLog(log_id=1), NewLog(log_id=2), *append(1, large[0])], ignore)
+    wait_until(lambda: len(given) == 1)
+    storage.commit([DropLog(log_id=2)], ignore)  # written here, and the thread is woken
+    storage.commit(append(1, large[1]), ignore)
+    closing = threading.Thread(target=storage.close)
+    closing.start()
+    wait_until(lambda: storage._closed)
+    is_free.set()
+    closing.join(20)
+    again = SqliteStorage(tmp_path / "db", deliver=deliver)
+    assert again.load().logs[0].next_offset == 2
     again.close()
 
 

@@ -171,7 +171,7 @@ class SqliteStorage(Storage):
             if group is not None:
                 writes, done = group
                 self._deliver(partial(done, self._write_in_thread(writes)))
-            elif self._closed:
+            elif self._closed and self._groups.empty():  # behind a wake-up there may be more
                 self._writer.close()
                 return
 
