@@ -9,7 +9,7 @@ from tests.consumer.hosts import catalog
 from tests.replay.test_over_servers import config_of
 
 PACE = 400
-"""Events a second: slow enough to be killed in the middle, quick enough for a test."""
+"""Events a second: slow enough to be killed in the middle, also by a test that has to wait for its own turn."""
 
 
 async def main(data: Path, directory: Path, engine: str) -> None:
