@@ -82,6 +82,11 @@ class Commits:
         """No handler runs any more: begin no store that nobody waits for. The last store() waits for one under way."""
         self._is_over = True
 
+    async def until_stored(self) -> None:
+        """Return when no store is under way: what is known of the owner may be too old for another one by then."""
+        async with self._storing:
+            return
+
     async def store(self) -> None:
         """Store the watermark. Raises ConnectorError, and OffsetOutOfRangeError when the log ends before it."""
         async with self._storing:
@@ -105,13 +110,15 @@ class Commits:
     async def store_again(self) -> bool:
         """Store what was sent last, or what may be for the first time; False when the server refuses.
 
-        Only when there is something to store. Raises ConnectorError when it cannot be told, OffsetOutOfRangeError.
+        Only when there is something to store. Raises ConnectorError when it cannot be told, as while the last answer
+        about ownership is too old to store anything: a process that was stopped has not lost it. OffsetOutOfRangeError.
         """
         if self.log_ended:
             return False
         async with self._storing:
-            if self.lost or not self._member.may_begin():
+            if self.lost:
                 return False
+            self._require_known()
             sent = self.watermark.sent  # nothing lower may be stored: the offset would go back
             offset = self.watermark.send() if sent is None else sent
             try:

@@ -308,6 +308,7 @@ class PartitionConsumer:
         self.commits.end()
         try:
             if not self.commits.lost:
+                await self.commits.until_stored()
                 await self._confirmed()
                 if (reset := await self.watch.last_look()) is not None:
                     self._note(reset)
@@ -362,6 +363,8 @@ class PartitionConsumer:
 
     async def _commit_at_end(self) -> None:
         try:
+            if not self.member.may_begin():  # the last look took longer than an answer holds
+                await self._confirmed()
             await self.commits.store()
         except (ConnectorError, OffsetOutOfRangeError) as error:
             if isinstance(error, OffsetOutOfRangeError):

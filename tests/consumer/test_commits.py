@@ -190,6 +190,19 @@ async def test_the_last_store_waits_for_the_one_under_way() -> None:
     assert not subject._background
 
 
+async def test_what_is_known_of_the_owner_may_grow_too_old_while_the_last_store_waits_for_the_one_under_way() -> None:
+    subscriber, handler = SlowStores(), Recorder()
+    subject = consumer(subscriber, handler, commit_every=10, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == EVENTS)
+    subject.stop()
+    await until(lambda: subject.commits._is_over)
+    subject.member.allowed = False  # type: ignore[attr-defined]  # until the test's member is asked again
+    subscriber.gate.set()
+    await task
+    assert [offset for _, offset in subscriber.commits] == [9, EVENTS - 1]
+
+
 async def test_a_store_that_was_cancelled_before_it_began_leaves_room_for_the_next() -> None:
     subscriber, handler = SlowStores(), Recorder()
     subscriber.gate.set()

@@ -12,7 +12,7 @@ from rustok_iggy.consumer.context import GroupLife
 from rustok_iggy.consumer.member import GroupMember
 from rustok_iggy.consumer.subscription import Handler, Start
 from rustok_iggy.errors import OffsetOutOfRangeError
-from rustok_iggy_connector import ConnectionLostError, GroupInfo, InvalidRequestError, NotFoundError
+from rustok_iggy_connector import Assignment, ConnectionLostError, GroupInfo, InvalidRequestError, NotFoundError
 from tests.consumer.hosts import TENANT, Recorder
 from tests.consumer.journals import ListedTopic
 from tests.consumer.scripted import ScriptedSubscriber, services, stored
@@ -125,6 +125,34 @@ async def test_a_missing_partition_that_still_takes_stores_is_finished_and_commi
     assert handler.numbers == [1, 2, 3, 4]
     assert subscriber.offsets[0] == 4
     assert handler.cancelled == 0
+
+
+class LateOnce(ScriptedSubscriber):
+    """The first answer in which the partition is missing comes when it is too old to store anything by it."""
+
+    waited = 0.0
+
+    async def assignment(self) -> Assignment:
+        answer = await super().assignment()
+        if not answer.partitions and not self.waited:
+            self.waited = 3600.0
+        return answer
+
+
+async def test_an_answer_that_came_too_late_is_asked_for_again_and_loses_nothing() -> None:
+    """The process was stopped meanwhile: nobody has refused a store, and the server waits for what was polled."""
+    subscriber, handler, time = LateOnce(), Recorder(), asyncio.get_running_loop().time
+    subscriber.logs[0], subscriber.owned, subscriber.offsets[0] = stored(*range(5)), (0,), 0
+    handler.gate.clear()
+    async with member(subscriber, handler) as (subject, _):
+        subject._clock = lambda: time() + subscriber.waited
+        await until(lambda: handler.entered == 1)
+        subscriber.owned = ()
+        await until(lambda: (0, 0) in subscriber.commits)
+        handler.gate.set()
+        await until(lambda: subject.partitions == ())
+    assert handler.numbers == [1, 2, 3, 4]
+    assert (subscriber.offsets[0], handler.cancelled, subject._services.statistics.lost_partitions) == (4, 0, 0)
 
 
 async def test_a_handler_that_holds_a_lost_partition_is_told_of() -> None:

@@ -19,6 +19,7 @@ from rustok_iggy_connector import (
     MessageSubscriber,
     NotAssignedError,
     NotFoundError,
+    PolledMessages,
 )
 from tests.consumer.hosts import TENANT, Recorder
 from tests.consumer.journals import ListedTopic
@@ -438,11 +439,30 @@ async def test_nothing_is_stored_while_nobody_has_said_whose_partition_it_is() -
     member.allowed = False  # as after a long stop of the process
     with pytest.raises(NotAssignedError):
         await subject.commits.store()
-    assert not await subject.commits.store_again()
+    with pytest.raises(NotAssignedError):
+        await subject.commits.store_again()
     assert subscriber.commits == []
     subject.stop()
     await task
     assert subscriber.commits == [(0, 1)], "asked first, then stored"
+
+
+async def test_what_is_known_of_the_owner_may_grow_too_old_while_the_log_is_looked_at_for_the_last_time() -> None:
+    class SlowLook(ScriptedSubscriber):
+        async def peek(self, partition_id: int, *, offset: int, max_messages: int) -> PolledMessages:
+            found = await super().peek(partition_id, offset=offset, max_messages=max_messages)
+            subject.member.allowed = not stopped  # type: ignore[attr-defined]  # of Member
+            return found
+
+    subscriber, handler, stopped = SlowLook(), Recorder(), False
+    subscriber.logs[0] = stored(0, 1)
+    subject = consumer(subscriber, handler, commit_interval=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == 2)
+    stopped = True
+    subject.stop()
+    await task
+    assert subscriber.commits == [(0, 1)], "asked again, then stored"
 
 
 async def test_a_refused_commit_at_the_end_is_not_an_error() -> None:
