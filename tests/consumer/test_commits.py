@@ -84,7 +84,7 @@ async def test_nothing_is_begun_for_the_events_that_end_meanwhile(monkeypatch: p
 async def test_what_is_not_stored_counts_against_max_ahead(bound: dict[str, float]) -> None:
     subscriber, handler = SlowStores(), Recorder()
     async with consuming(subscriber, handler, max_prefetch=10, **bound) as subject:
-        await until(lambda: any("not stored yet" in each for each in subject.degraded()))
+        await until(lambda: subject.runner.is_drained and any("not stored yet" in each for each in subject.degraded()))
         assert 20 <= len(handler.seen) < 40, "as many as may come again, and one more poll where the bound is in bytes"
         subscriber.gate.set()
         await until(lambda: len(handler.seen) == EVENTS)
@@ -118,7 +118,7 @@ async def test_while_it_is_not_known_whose_it_is_nothing_is_stored_and_then_it_g
     subscriber.gate.set()
     async with consuming(subscriber, handler, commit_every=5, max_ahead=20, max_prefetch=10) as subject:
         subject.tenure.freeze(2)
-        await until(lambda: any("not stored yet" in each for each in subject.degraded()))
+        await until(lambda: subject.runner.is_drained and any("not stored yet" in each for each in subject.degraded()))
         assert (len(handler.seen), subscriber.commits) == (20, [])
         subject.tenure.renew(2)
         await until(lambda: len(handler.seen) == EVENTS)
