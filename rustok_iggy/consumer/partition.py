@@ -349,17 +349,21 @@ class PartitionConsumer:
 
     async def _confirmed(self) -> None:
         """Ask who owned the partition until now, so that the last events and letters may be committed past."""
-        if not len(self.letters.confirmations) and self.member.may_begin():
-            return
-        self.asking()
-        try:
-            answer = await self.member.assignment()
-        except ConnectorError as error:
-            log.warning("assignment_unknown", group=self.services.group, error=type(error).__name__)
-            return
-        if answer.generation != self.tenure.generation:
-            self.commits.frozen = True  # somebody else may have committed since
-        self.answered(answer.generation)
+        while len(self.letters.confirmations) or not self.member.may_begin():
+            self.asking()
+            try:
+                answer = await self.member.assignment()
+            except ConnectorError as error:
+                log.warning("assignment_unknown", group=self.services.group, error=type(error).__name__)
+                return
+            if answer.generation == self.tenure.generation:
+                self.answered(answer.generation)
+                return
+            self.tenure.freeze(answer.generation)  # somebody else may have committed since
+            self.ask()
+            await self._drained()  # claimed anew by then, unless nobody asks any more
+            if self.commits.frozen:
+                return
 
     async def _commit_at_end(self) -> None:
         try:
@@ -369,14 +373,8 @@ class PartitionConsumer:
         except (ConnectorError, OffsetOutOfRangeError) as error:
             if isinstance(error, OffsetOutOfRangeError):
                 self._note(error)
-            log.warning(
-                "commit_failed_at_end",
-                group=self.services.group,
-                topic=self.services.topic,
-                partition_id=self.partition_id,
-                come_again=self.commits.watermark.unstored,
-                error=str(error),
-            )
+            facts = {"group": self.services.group, "topic": self.services.topic, "partition_id": self.partition_id}
+            log.warning("commit_failed_at_end", **facts, come_again=self.commits.watermark.unstored, error=str(error))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -40,6 +40,7 @@ class Member:
     life: GroupLife = LIFE
     allowed: bool = True
     asked: int = 0
+    generation: int = 1
 
     def may_begin(self) -> bool:
         return self.allowed
@@ -52,7 +53,7 @@ class Member:
 
     async def assignment(self) -> Assignment:
         self.allowed = True
-        return Assignment(generation=1, partitions=(0,))
+        return Assignment(generation=self.generation, partitions=(0,))
 
     async def next_answer(self) -> None:
         self.asked += 1
@@ -463,6 +464,23 @@ async def test_what_is_known_of_the_owner_may_grow_too_old_while_the_log_is_look
     subject.stop()
     await task
     assert subscriber.commits == [(0, 1)], "asked again, then stored"
+
+
+async def test_what_is_given_back_under_a_new_generation_is_claimed_anew_and_committed() -> None:
+    """What else is handed over went first. Left uncommitted, it would come again, and the server hold it for 30 s."""
+    subscriber, handler = ScriptedSubscriber(), Recorder()
+    subscriber.logs[0] = stored(0, 1)
+    subject = consumer(subscriber, handler, commit_interval=60.0, drain_timeout=60.0)
+    task = asyncio.create_task(subject.run())
+    await until(lambda: len(handler.seen) == 2)
+    member = subject.member
+    assert isinstance(member, Member)
+    member.allowed, member.generation = False, 2
+    subject.hand_over()
+    await until(lambda: subject.commits.frozen)
+    subject.tenure.renew(2)  # as its member does with the next answer
+    await task
+    assert subscriber.commits == [(0, 1)]
 
 
 async def test_a_refused_commit_at_the_end_is_not_an_error() -> None:
