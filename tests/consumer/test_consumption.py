@@ -564,8 +564,10 @@ async def test_a_cooperative_hand_over_repeats_nothing() -> None:
         a.subscribe(group="g")(one)
         b.subscribe(group="g")(two)
         async with a.consuming():
-            await a.publish_batch([counted(number, tenant) for number in range(50) for tenant in owners])
-            await until(lambda: bool(one.seen))
+            results = await a.publish_batch([counted(number, tenant) for number in range(50) for tenant in owners])
+            filled = {each.confirmation.partition_id for each in results if each.confirmation is not None}
+            # Polled and not begun, a partition is given up: what was polled holds it at the server for 30 s.
+            await until(lambda: {context.partition_id for _, context in one.seen} == filled)
             joined = asyncio.create_task(b.run())
             await until(lambda: b._consumption is not None and len(b._consumption.members[0].partitions) == 2)
             assert a._consumption is not None
