@@ -29,8 +29,8 @@ from tests.dead_letters.journal_records import SOURCE, letter
 STREAM, DLQ = "rustok", "dlq"
 PARTITION = 0
 ORIGINAL = Original(headers={"rk": b"\x01\x00"}, payload=b"the event as it was")
-PATIENT = OwnerTiming(takeover_timeout=30, release_timeout=5)
-HASTY = OwnerTiming(takeover_timeout=0.05, release_timeout=0.3)
+PATIENT = OwnerTiming(takeover_timeout=30, release_timeout=30)
+HASTY = OwnerTiming(takeover_timeout=0.05, release_timeout=30)
 
 
 class FaultyConnector(InMemoryConnector):

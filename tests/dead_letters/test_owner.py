@@ -460,7 +460,7 @@ async def test_a_release_behind_the_next_claim_counts(place: Place) -> None:
 
 
 async def test_releasing_gives_up_when_the_server_is_away(place: Place) -> None:
-    owner = place.owner()
+    owner = place.owner(timing=OwnerTiming(takeover_timeout=0, release_timeout=0.3))
     await owner.gain(epoch=epoch(1), committed=-1)
     place.connector.faults = ["fail"] * 100_000
     await asyncio.wait_for(owner.release(), 20)
