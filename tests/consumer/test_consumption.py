@@ -156,18 +156,18 @@ async def test_a_failure_interrupts_the_body_of_consuming() -> None:
 
 
 async def test_a_failure_of_one_group_drains_the_others() -> None:
-    def fail(envelope: EventEnvelope) -> None:
+    async def fail_beside_the_good(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        await until(lambda: good.entered == 1)
         raise LookupError("no such thing")
 
     good = Recorder()
     good.gate.clear()
     async with transport(MemoryServer()) as host:
-        host.subscribe(group="bad", on_failure=Stop())(Recorder(fail))
+        host.subscribe(group="bad", on_failure=Stop())(fail_beside_the_good)
         host.subscribe(group="good")(good)
         running = asyncio.create_task(host.run())
-        await until(lambda: host._consumption is not None and all(m.partitions for m in host._consumption.members))
         await host.publish(counted(1))
-        await until(lambda: good.entered == 1)
+        await until(lambda: host.statistics().consuming.failed == 1)
         good.gate.set()
         with pytest.raises(LookupError):
             await running
@@ -264,17 +264,18 @@ async def test_an_error_behind_a_cancellation_is_not_left_to_the_garbage_collect
     unseen: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
 
-    def fail(envelope: EventEnvelope) -> None:
+    async def fail_beside_the_slow(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        await until(lambda: slow.entered == 1)
         raise LookupError
 
     slow = Recorder()
     slow.gate.clear()
     async with transport(MemoryServer()) as host:
         host.subscribe(group="slow")(slow)
-        host.subscribe(group="ill", on_failure=Stop())(Recorder(fail))
+        host.subscribe(group="ill", on_failure=Stop())(fail_beside_the_slow)
         running = asyncio.create_task(host.run())
         await host.publish(counted(1))
-        await until(lambda: slow.entered == 1 and host.statistics().consuming.failed == 1)
+        await until(lambda: host.statistics().consuming.failed == 1)
         running.cancel()  # while the other one drains
         with pytest.raises(asyncio.CancelledError):
             await running
