@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
@@ -68,6 +71,14 @@ async def run_with_cuts(
     return await transport.run_replay(plan, target, options=options)
 
 
+@contextmanager
+def unsynced_directory() -> Iterator[Path]:
+    """Nobody cuts the power here, and two thousand syncs would take a slow disk as long as a test may."""
+    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield Path(directory)
+
+
 cuts_strategy = st.lists(st.tuples(st.integers(0, COUNT), st.integers(0, 5)), max_size=4)
 copies_strategy = st.lists(st.integers(0, COUNT // 2 - 1), unique=True, max_size=3)
 
@@ -88,8 +99,8 @@ def test_a_file_is_the_same_to_the_byte_however_often_the_run_was_cut(
             assert (directory / "cut").read_bytes() == (directory / "whole").read_bytes()
             assert (directory / "whole").read_bytes().count(b"\n") == COUNT
 
-    with TemporaryDirectory() as directory:
-        asyncio.run(scenario(Path(directory)))
+    with unsynced_directory() as directory:
+        asyncio.run(scenario(directory))
 
 
 @settings(max_examples=20)
@@ -108,8 +119,8 @@ def test_a_handler_gets_every_event_in_each_tenants_order_however_often_the_run_
             if not cuts:
                 assert handled.numbers == stored
 
-    with TemporaryDirectory() as directory:
-        asyncio.run(scenario(Path(directory)))
+    with unsynced_directory() as directory:
+        asyncio.run(scenario(directory))
 
 
 @given(
