@@ -13,7 +13,7 @@ from rustok_iggy.metrics import expose_metrics, render_metrics
 from rustok_iggy.metrics.catalog import METRICS
 from rustok_iggy_connector import MemoryServer
 from tests.consumer.hosts import Counted, Ignored, counted, transport
-from tests.waiting import until
+from tests.waiting import WITHIN, until
 
 pytestmark = pytest.mark.anyio
 
@@ -145,13 +145,14 @@ async def test_transports_of_one_process_stand_side_by_side(registry: CollectorR
 async def test_a_scrape_does_not_wait_for_a_busy_loop_for_ever(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rustok_iggy.metrics.collector.LOOP_TIMEOUT", 0.05)
     async with transport(MemoryServer()) as host:
         expose_metrics(host, registry=registry)
         found: list[Scraped] = []
         thread = threading.Thread(target=lambda: found.append(Scraped(registry)))
-        thread.start()
-        thread.join(10)  # the loop does nothing else meanwhile
+        with monkeypatch.context() as patch:
+            patch.setattr("rustok_iggy.metrics.collector.LOOP_TIMEOUT", 0.05)
+            thread.start()
+            thread.join(WITHIN)  # the loop does nothing else meanwhile
         assert found[0]("observation_age_seconds") > 0
         assert (await scrape(registry))("observation_age_seconds") == 0
 
