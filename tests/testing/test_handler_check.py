@@ -1,13 +1,16 @@
 """check_handler: good handlers pass, and each kind of bad one is told what is wrong and where."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from rustok_iggy import ConfigError, DeliveryContext, EventEnvelope, Reject, RetryLater
-from rustok_iggy.testing import Trial, check_handler
+from rustok_iggy.testing import Trial, check_handler, rig
+from rustok_iggy.testing.settling import settle
 from rustok_iggy.testing.verdict import HandlerVerdict
 from tests.testing.services import BOB, Ledger, Sum, catalog, counted
+from tests.waiting import WITHIN
 
 pytestmark = pytest.mark.anyio
 
@@ -93,11 +96,20 @@ async def test_a_handler_that_fails_undisturbed_is_tried_no_further() -> None:
     assert "LookupError: not there (test_handler_check.py:" in verdict.reasons[0]
 
 
-async def test_a_handler_that_hangs_is_named_and_not_waited_for() -> None:
+async def test_a_handler_that_hangs_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
     async def handle(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        begun.set()
         await asyncio.Event().wait()
 
-    verdict = await check_handler(handle, EVENTS[0], catalog=catalog, timeout=0.3)
+    async def settle_once_it_hangs(*given: Any, **options: Any) -> None:
+        async with asyncio.timeout(WITHIN):
+            await begun.wait()
+        await settle(*given, **options)
+
+    monkeypatch.setattr(rig, "settle", settle_once_it_hangs)
+    verdict = await check_handler(handle, EVENTS[0], catalog=catalog, timeout=0.05)
     assert failed(verdict) == {Trial.UNDISTURBED}
     assert "has been running for" in verdict.reasons[0]
 
