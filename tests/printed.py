@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.architecture.source_tree import ROOT
+from tests.waiting import PROGRAM_WITHIN
 
 
 def code_blocks(page: str, language: str) -> list[str]:
@@ -32,7 +33,7 @@ def run_python(*arguments: str, directory: Path) -> str:
         env={"PATH": "", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=PROGRAM_WITHIN,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,6 +8,11 @@ from collections.abc import Callable
 WITHIN = 30.0
 """Seconds: a quarter of what a test may take, so that a wait fails, and says what for, before the test is cut off."""
 
+PROGRAM_WITHIN = 100.0
+"""Seconds for a program to start, work and end, or to print a line: it takes one or two, and a busy machine 20 times
+that. Less than a test may take (pyproject.toml), so that the program is ended, and not the test.
+"""
+
 LOOK_AGAIN = 0.002
 """Seconds between two looks at what is in this process."""
 

@@ -18,15 +18,13 @@ from typing import Any
 import pytest
 
 from rustok_iggy.cli.exits import MEANINGS, ExitCode
-from tests.waiting import wait_until
+from tests.waiting import PROGRAM_WITHIN, wait_until
 from tools.write_cli_reference import PAGE, page
 
 PROGRAM = (sys.executable, "-m", "rustok_iggy")
 TENANT = "00000000-0000-0000-0000-000000000007"
 PLACED = {"order_id": TENANT, "customer_id": None, "total": 1, "currency": "EUR"}
 EVENT = json.dumps({"tenant_id": TENANT, "event_type": "order.placed", "data": PLACED})
-DEADLINE = 30.0
-"""Seconds for a program to start and end on a busy machine."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -37,7 +35,13 @@ def environment(**more: str) -> dict[str, str]:
 def run(*arguments: object, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     command = [*PROGRAM, *map(str, arguments)]
     return subprocess.run(
-        command, input=stdin, capture_output=True, text=True, env=environment(**more), timeout=DEADLINE, check=False
+        command,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=environment(**more),
+        timeout=PROGRAM_WITHIN,
+        check=False,
     )
 
 
@@ -66,7 +70,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert published.returncode == 0, published.stderr
         yield folder / "data"
         server.send_signal(signal.SIGINT)
-        assert server.wait(DEADLINE) == 0
+        assert server.wait(PROGRAM_WITHIN) == 0
 
 
 def test_a_server_that_runs_already_is_not_run_twice(served: Path) -> None:
@@ -83,7 +87,7 @@ def test_a_reader_that_closes_the_pipe_is_no_traceback(served: Path) -> None:
         assert tail.stdout.readline()
         tail.stdout.close()
         assert tail.stderr.read() == b""
-        assert tail.wait(DEADLINE) == ExitCode.BROKEN_PIPE
+        assert tail.wait(PROGRAM_WITHIN) == ExitCode.BROKEN_PIPE
 
 
 def test_ctrl_c_ends_a_tail(served: Path) -> None:
@@ -94,7 +98,7 @@ def test_ctrl_c_ends_a_tail(served: Path) -> None:
         tail.stdout.readline()
         tail.send_signal(signal.SIGINT)
         tail.stdout.read()
-        assert tail.wait(DEADLINE) == ExitCode.INTERRUPTED
+        assert tail.wait(PROGRAM_WITHIN) == ExitCode.INTERRUPTED
         assert tail.stderr.read() == b"interrupted\n"
 
 
@@ -103,7 +107,7 @@ def on_terminal(*arguments: str, answer: bytes = b"", wait_for: bytes = b"", **m
     ours, theirs = pty.openpty()
     with started(*arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**more)) as program:
         os.close(theirs)
-        shown, ends_at = b"", time.monotonic() + DEADLINE
+        shown, ends_at = b"", time.monotonic() + PROGRAM_WITHIN
         while time.monotonic() < ends_at:
             if not select.select([ours], [], [], 0.2)[0]:
                 continue
@@ -117,7 +121,7 @@ def on_terminal(*arguments: str, answer: bytes = b"", wait_for: bytes = b"", **m
             if answer and wait_for in shown:
                 os.write(ours, answer)
                 answer = b""
-        code = program.wait(DEADLINE)
+        code = program.wait(PROGRAM_WITHIN)
     os.close(ours)
     return code, shown.decode(errors="replace")
 
@@ -174,7 +178,7 @@ def test_a_replay_of_another_process_is_cancelled_and_goes_on(served: Path, tmp_
     with started(*slow, stderr=subprocess.PIPE, text=True) as running:
         wait_until((tmp_path / "events.plan.checkpoint").exists)
         cancelled = run("replay", "cancel", plan, "--by", "ada", "--json")
-        assert running.wait(DEADLINE) == ExitCode.REFUSED
+        assert running.wait(PROGRAM_WITHIN) == ExitCode.REFUSED
         assert running.stderr is not None
         assert "was cancelled by ada" in running.stderr.read()
     assert cancelled.returncode == 0, cancelled.stderr

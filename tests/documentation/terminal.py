@@ -14,9 +14,8 @@ from tests.architecture.source_tree import ROOT
 from tests.chaos.server import free_port
 from tests.documentation.expected import Names
 from tests.documentation.pages import Block
+from tests.waiting import PROGRAM_WITHIN
 
-WITHIN = 100.0
-"""Seconds for a command to end, and for a line of a running program to appear: only a failure takes so long."""
 PROGRAMS = {
     "python": "",
     "pytest": "-m pytest -p no:cacheprovider -p no:asyncio",
@@ -71,7 +70,7 @@ class Terminal:
 
     def reads_on(self, expected: str, block: Block) -> None:
         """Wait until the program that keeps running has printed this, behind what it had printed before."""
-        deadline = time.monotonic() + WITHIN
+        deadline = time.monotonic() + PROGRAM_WITHIN
         while True:
             assert self._running is not None, f"{block}: nothing is running that could print this"
             ended = self._running.poll() is not None
@@ -87,14 +86,14 @@ class Terminal:
         """Press Ctrl-C; the program must end of itself."""
         assert self._running is not None, "nothing is running"
         self._running.send_signal(signal.SIGINT)
-        self._running.wait(WITHIN)
+        self._running.wait(PROGRAM_WITHIN)
         self._running = None
 
     def close(self) -> None:
         """End what a failed test left running."""
         if self._running is not None:
             self._running.terminate()
-            self._running.wait(WITHIN)
+            self._running.wait(PROGRAM_WITHIN)
 
     def _start(self, command: str) -> None:
         assert self._running is None, f"{command}: another program keeps running"
@@ -109,7 +108,7 @@ class Terminal:
             )
 
     def _run(self, command: str, expected: str, block: Block) -> None:
-        deadline = time.monotonic() + WITHIN
+        deadline = time.monotonic() + PROGRAM_WITHIN
         while True:
             done = self._done(command)
             printed = done.stdout
@@ -127,7 +126,7 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            timeout=WITHIN,
+            timeout=PROGRAM_WITHIN,
             text=True,
             check=False,
         )

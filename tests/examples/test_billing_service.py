@@ -60,7 +60,7 @@ async def test_what_cannot_be_billed_parks_its_tenant_until_somebody_has_looked(
             await iggy.assert_dead_lettered(tenant_id=ADA, group=GROUP, times=2)
             iggy.assert_handled(other, group=GROUP, times=1)
             request = await transport.dead_letters.redrive(EVERYTHING, group=GROUP, by="ada")
-            await transport.dead_letters.wait(request, timeout=10)
+            await transport.dead_letters.wait(request, timeout=30)
             assert behind.event.order_id not in invoices.numbers, "it is still behind what fails"
 
 

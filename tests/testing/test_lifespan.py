@@ -10,9 +10,9 @@ import pytest
 
 from rustok_iggy import EventTransport, HealthStatus, MemoryTransport, Stop, TransportClosedError
 from rustok_iggy.lifespan import Lifespan, lifespan
-from rustok_iggy.testing.waiting import until
 from tests.architecture.source_tree import ROOT
 from tests.testing.services import Ledger, catalog, counted
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +73,7 @@ async def test_it_publishes_and_consumes_while_the_application_lives() -> None:
     assert await server.ask("startup") == "lifespan.startup.complete"
     events = server.application.state["events"]
     await events.publish_batch(counted(1, 2))
-    await until(lambda: len(ledger.entries) == 2, timeout=10)
+    await until(lambda: len(ledger.entries) == 2)
     assert await server.ask("shutdown") == "lifespan.shutdown.complete"
     with pytest.raises(TransportClosedError):
         await events.publish_batch(counted(3))

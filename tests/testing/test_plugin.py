@@ -12,6 +12,7 @@ from rustok_iggy import RemoteConfig
 from rustok_iggy.testing import servers
 from rustok_iggy_connector import RemoteConnector
 from tests.architecture.source_tree import ROOT
+from tests.waiting import PROGRAM_WITHIN
 
 pytest_plugins = ["pytester"]
 
@@ -39,7 +40,7 @@ async def {name}({fixture}):
         transport.subscribe(group="g")(ledger.enter)
         async with transport.consuming():
             await transport.publish_batch(counted(1, 2))
-            await {fixture}.settle()
+            await {fixture}.settle(timeout=60)
     {fixture}.assert_handled(Counted, group="g", times=2)
     assert len(ledger.entries) == 2
 """
@@ -104,7 +105,8 @@ def test_a_server_that_runs_elsewhere_is_used_and_left_clean(
 def test_workers_do_not_meet(inner: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     inner.makepyfile(written("anyio", "iggy", "iggy"))
-    done = inner.runpytest_subprocess("-p", "rustok_iggy.pytest_plugin", "-n", "2", "--iggy=embedded", timeout=50)
+    arguments = ("-p", "rustok_iggy.pytest_plugin", "-n", "2", "--iggy=embedded")
+    done = inner.runpytest_subprocess(*arguments, timeout=PROGRAM_WITHIN)
     done.assert_outcomes(passed=2)
 
 

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.waiting import PROGRAM_WITHIN
+
 PROGRAM = """
 import asyncio, sys
 {before}
@@ -41,6 +43,8 @@ trace.set_tracer_provider(TracerProvider())
 )
 def test_tracing_begins_with_a_provider(before: str, printed: str) -> None:
     program = PROGRAM.format(before=before)
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PROGRAM_WITHIN, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() == printed

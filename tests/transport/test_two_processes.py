@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rustok_iggy_connector import EmbeddedConnector, EmbeddedConnectorConfig, Engine
+from tests.waiting import PROGRAM_WITHIN, WITHIN
 
 pytestmark = pytest.mark.anyio
 
@@ -39,12 +40,13 @@ async def start(directory: Path) -> Process:
         sys.executable, "-c", APPLY, str(directory), stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 20) == b"ready\n"
+    assert await asyncio.wait_for(process.stdout.readline(), WITHIN) == b"ready\n"
     return process
 
 
 async def test_both_find_everything_as_they_want_it(tmp_path: Path) -> None:
     async with EmbeddedConnector(EmbeddedConnectorConfig(data_dir=str(tmp_path), engine=Engine.LOCAL)):
         both = [await start(tmp_path) for _ in range(2)]
-        ended = await asyncio.wait_for(asyncio.gather(*(process.communicate(b"go\n") for process in both)), 30)
+        working = asyncio.gather(*(process.communicate(b"go\n") for process in both))
+        ended = await asyncio.wait_for(working, PROGRAM_WITHIN)
         assert [process.returncode for process in both] == [0, 0], [err.decode()[-2000:] for _, err in ended]
