@@ -74,8 +74,13 @@ class HistoryError(Exception):
     """A repository has no history to read."""
 
 
-# What the user's own configuration must not change.
-GIT = ("git", "-c", "log.showRoot=true", "-c", "log.showSignature=false", "-c", "diff.external=")
+HERE = Path(__file__).resolve().parent.parent
+# What the user's own configuration must not change; and this repository, whose code runs already, may belong to
+# somebody else, as in a container.
+GIT = (
+    *("git", "-c", "log.showRoot=true", "-c", "log.showSignature=false", "-c", "diff.external="),
+    *("-c", f"safe.directory={HERE}"),
+)
 HAS_COMMITS = ("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 DIFF = ("--no-renames", "--numstat", "-z", "--no-ext-diff", "--no-textconv")
 
@@ -166,7 +171,7 @@ def _text(path: bytes) -> str:
 
 def repositories_of(arguments: list[str]) -> list[Repository]:
     """The repositories to read. Raises HistoryError for one without a commit."""
-    paths = [Path(argument).resolve() for argument in arguments or [str(Path(__file__).parent.parent)]]
+    paths = [Path(argument).resolve() for argument in arguments or [str(HERE)]]
     paths = list(dict.fromkeys(paths))
     for path in paths:
         if not path.is_dir() or subprocess.call([*GIT, *HAS_COMMITS], cwd=path, stdout=subprocess.DEVNULL):

@@ -13,8 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from rustok_iggy import DeadLetter, IggyConfig
+from tests.architecture.source_tree import ROOT
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "commit_stream.py"
+EXAMPLE = ROOT / "examples" / "commit_stream.py"
 SERVER = os.environ.get("RUSTOK_IGGY_SERVER")
 
 
@@ -132,6 +133,13 @@ def test_only_empty_commits_are_no_reason_to_fail(demo: ModuleType, tmp_path: Pa
     repository = Repository(tmp_path / "empty")
     repository.commit("--allow-empty")
     assert demo.main([str(repository.path)]) == 0
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_its_own_repository_may_belong_to_somebody_else(demo: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    (repository,) = demo.repositories_of([])
+    assert demo.gits_own_totals(repository).files > 0
 
 
 @pytest.mark.parametrize("kind", ["no commits", "no repository", "a file", "nothing"])
