@@ -22,6 +22,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Workers of xdist have one, as the shells of some people do: the command line would fold its lines for it.
 os.environ.pop("COLUMNS", None)
 
+# A hook of git has these: what a test does in a repository that it made would be done in ours.
+for _name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+    os.environ.pop(_name, None)
+
 SERVER_VARIABLES = ("RUSTOK_IGGY_SERVER", "RUSTOK_IGGY_ADDRESS")
 
 
