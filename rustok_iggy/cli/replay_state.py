@@ -50,17 +50,12 @@ class ReplayState:
     def read(cls, plan_file: Path, path: Path | None) -> ReplayState:
         """Raises CommandError, ReplayError."""
         plan, where = loaded_plan(plan_file), path or checkpoint_of(plan_file)
-        try:
-            found = msgspec.json.decode(where.read_bytes(), type=Checkpoint)
-        except FileNotFoundError:
-            raise CommandError(
-                f"there is no checkpoint {where}: it was not run, or with another one", code=ExitCode.NOT_FOUND
-            ) from None
-        except (OSError, msgspec.DecodeError) as error:
-            raise CommandError(f"{where} cannot be read: {error}", code=ExitCode.REFUSED) from None
+        found = _checkpoint(where)
         if found.plan != plan.fingerprint:
             raise CommandError(f"{where} belongs to another plan than {plan_file}", code=ExitCode.REFUSED)
         note = None if found.finished else find_cancellation(where, replay_id=found.replay_id)
+        if note is not None and note.ended_at is not None:
+            found = _checkpoint(where)  # a run writes its last one before it notes its end: the first may be older
         return cls(plan_file=plan_file, path=where, planned=plan.events, checkpoint=found, cancelled=note)
 
     @property
@@ -96,6 +91,17 @@ class ReplayState:
             return f"if it does not run: rustok-iggy replay run {self.plan_file} … --resume"
         ended = "" if self.cancelled.ended_at else "a run that is under way ends at its next look; "
         return f"{ended}to go on: rustok-iggy replay cancel {self.plan_file} --undo, then run … --resume"
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Checkpoint)
+    except FileNotFoundError:
+        raise CommandError(
+            f"there is no checkpoint {path}: it was not run, or with another one", code=ExitCode.NOT_FOUND
+        ) from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise CommandError(f"{path} cannot be read: {error}", code=ExitCode.REFUSED) from None
 
 
 async def status(desk: AtDesk, *, file: PlanFile, checkpoint: CheckpointFile = None) -> None:

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from rustok_iggy import DeliveryContext, EventEnvelope
-from rustok_iggy.replay.cancellation import note_of, request_cancellation
+from rustok_iggy.cli import replay_state
+from rustok_iggy.replay.cancellation import (
+    Cancellation,
+    find_cancellation,
+    note_end,
+    note_of,
+    request_cancellation,
+)
 from tests.cli.command_line import CommandLine
 
 seen: list[int] = []
@@ -119,6 +126,24 @@ def test_a_cancelled_replay_goes_on_when_that_is_undone(published: CommandLine, 
     assert (undone.code, undone.json["cancelled"]) == (0, None)
     assert published.run(*again).code == 0
     assert seen == list(range(8))
+
+
+def test_how_far_a_cancelled_run_came_is_its_last_checkpoint_also_when_it_ends_while_one_looks(
+    published: CommandLine, plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.run("replay", "run", plan, "--handler", f"{HERE}:break_at_three", "--yes")
+    checkpoint = plan.with_name(plan.name + ".checkpoint")
+    begun = json.loads(checkpoint.read_bytes())
+
+    def as_the_run_ends(path: Path, *, replay_id: str) -> Cancellation | None:
+        if find_cancellation(path, replay_id=replay_id) is not None:
+            checkpoint.write_text(json.dumps({**begun, "handled": 5}))
+            note_end(path, replay_id=replay_id, at=datetime.now(UTC))
+        return find_cancellation(path, replay_id=replay_id)
+
+    monkeypatch.setattr(replay_state, "find_cancellation", as_the_run_ends)
+    found = published.run("replay", "cancel", plan, "--json")
+    assert (found.code, found.json["handled"]) == (0, 5), found
 
 
 def test_what_is_finished_is_not_cancelled(published: CommandLine, plan: Path) -> None:
