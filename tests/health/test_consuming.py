@@ -98,8 +98,9 @@ async def test_too_much_lag_is_not_ready_and_the_limit_is_the_hosts() -> None:
         async with host.consuming():
             await until(lambda: host.health().is_ready)
             await host.publish_batch([counted(number) for number in range(5)])
-            await until(lambda: not host.health().is_ready)
-            assert "5 events behind, more than max_lag (3)" in host.health().reasons[0]
+            # It is unready too when this machine stood still for some heartbeats: that passes.
+            await until(lambda: any("5 events behind, more than max_lag (3)" in each for each in host.health().reasons))
+            assert not host.health().is_ready
             handler.gate.set()
             await until(lambda: host.health().is_ready)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
@@ -35,6 +36,10 @@ class Scraped:
     def __call__(self, name: str, **labels: str) -> float:
         return self._values[name, frozenset({"transport": "default", **labels}.items())]
 
+    def get(self, name: str, **labels: str) -> float | None:
+        """The same, None when it is not shown."""
+        return self._values.get((name, frozenset({"transport": "default", **labels}.items())))
+
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
@@ -43,6 +48,18 @@ def registry() -> CollectorRegistry:
 
 async def scrape(registry: CollectorRegistry) -> Scraped:
     return await asyncio.to_thread(Scraped, registry)
+
+
+async def scraped_until(registry: CollectorRegistry, condition: Callable[[Scraped], bool]) -> Scraped:
+    """The first scrape for which the condition holds."""
+    found: list[Scraped] = []
+
+    async def is_so() -> bool:
+        found.append(await scrape(registry))
+        return condition(found[-1])
+
+    await until(is_so)
+    return found[-1]
 
 
 async def test_counters_reconcile_exactly_with_what_happened(registry: CollectorRegistry) -> None:
@@ -76,7 +93,8 @@ async def test_counters_reconcile_exactly_with_what_happened(registry: Collector
             await until(lambda: all(each.standing.running == 0 for each in host.statistics().groups))
             await until(lambda: host.statistics().groups[0].standing.parked_tenants == 1)
             await until(lambda: host.statistics().consuming.handled == 4 + 6)
-            seen = await scrape(registry)
+            # A host whose machine stood still for some heartbeats is unready for a moment.
+            seen = await scraped_until(registry, lambda seen: seen("ready") == 1)
             a, b = {"group": "a", "topic": "domain"}, {"group": "b", "topic": "domain"}
             assert seen("published_events_total", outcome="confirmed") == 7
             assert seen("published_events_total", outcome="failed") == 0
@@ -92,7 +110,6 @@ async def test_counters_reconcile_exactly_with_what_happened(registry: Collector
             assert seen("dead_letters", **b) == 1
             assert seen("parked_tenants", **b) == 0
             assert seen("dead_letter_age_seconds", **b) > 0, "also of letters that hold back nobody"
-            assert seen("ready") == 1
             assert seen("health", component="consuming") == 1
             mended = True
             await host.dead_letters.redrive(EVERYTHING, group="a", by="test", reason="mended")
@@ -124,7 +141,8 @@ async def test_lag_is_what_the_server_says(registry: CollectorRegistry) -> None:
         async with host.consuming():
             await host.publish_batch([counted(number) for number in range(5)])
             await until(lambda: host.statistics().groups[0].lag == {0: 5})
-            assert (await scrape(registry))("lag_events", group="a", topic="domain", partition="0") == 5
+            where = {"group": "a", "topic": "domain", "partition": "0"}
+            await scraped_until(registry, lambda seen: seen.get("lag_events", **where) == 5)  # too old: not shown
             gate.set()
             await until(lambda: host.statistics().groups[0].lag == {0: 0})
 
