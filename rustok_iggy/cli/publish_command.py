@@ -68,9 +68,9 @@ async def publish(
                     for batch in _batches(source):
                         published += await _publish(transport, source, lines, batch)
                         report(source.progress.read_bytes, size)
-    source.finish()
     data = {"published": published, "lines": source.progress.lines - begin, "resumed_behind_line": begin}
     desk.show(data, marked("ok", f"{plural(published, 'event')} published and confirmed"))
+    source.finish()  # whoever was not told that all is published runs it again
 
 
 async def _publish(transport: IggyTransport, source: Source, lines: EventLines, batch: Batch) -> int:

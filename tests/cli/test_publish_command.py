@@ -1,6 +1,7 @@
 """`publish`: what a line may be, what a wrong one leads to, and how a run that was cut short goes on."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ import pytest
 
 from rustok_iggy import ConnectionLostError, MemoryTransport, PublishResults
 from rustok_iggy.cli import publish_command
+from rustok_iggy.cli.desk import Desk
 from tests.cli.command_line import CommandLine, Result
 from tests.consumer.hosts import TENANT, counted
 from tests.dead_letters.hand_owner import SERIALIZER
@@ -134,6 +136,18 @@ def test_a_run_that_was_cut_short_goes_on_with_the_same_ids(ready: CommandLine, 
     assert len(events) == 45, "the batch whose reply was lost is there twice"
     assert [each["event_id"] for each in events[10:20]] == [each["event_id"] for each in events[20:30]]
     assert len({each["event_id"] for each in events}) == 35
+
+
+def test_a_run_that_ended_before_it_could_say_so_publishes_nothing_again(ready: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(new_event(number) + "\n" for number in range(35)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Desk, "show", lambda *_: sys.exit(143))  # as SIGTERM would end it
+        assert ready.run("publish", file).code == 143
+    again = ready.run("publish", file, "--json")
+    assert (again.code, again.json["published"], again.json["resumed_behind_line"]) == (0, 0, 35)
+    assert len(stored(ready)) == 35
+    assert not (tmp_path / "events.jsonl.progress").exists()
 
 
 def test_a_file_that_was_changed_where_it_is_published_is_refused(ready: CommandLine, tmp_path: Path) -> None:
