@@ -20,7 +20,9 @@ from rustok_iggy.consumer.subscription import Handler, Ordering, Replaying, Subs
 from rustok_iggy.errors import ConfigError, ConsumerError
 from rustok_iggy.health import ComponentHealth, component
 from rustok_iggy.tracing.contract import Tracing
-from rustok_iggy_connector import ConnectionLostError, IggyConnector, NotFoundError
+from rustok_iggy_connector import ConnectionLostError, IggyConnector, NotFoundError, get_logger
+
+log = get_logger(__name__)
 
 
 class Consuming:
@@ -46,6 +48,8 @@ class Consuming:
         self._lags: LagWatch | None = None
         self._ledger = GroupLedger()
         self._failure: Exception | None = None
+        self._stop = asyncio.Event()
+        self._over = asyncio.Event()
 
     def add(self, group: str, subscriptions: Iterable[Subscription]) -> None:
         """Subscribe. Raises ConfigError."""
@@ -102,8 +106,10 @@ class Consuming:
             raise ConfigError(["run(): nothing is subscribed; use @transport.subscribe(group=...)"])
 
     async def run(self, stop: asyncio.Event, *, journals: OwnJournals, tracing: Tracing | None) -> None:
-        """Consume until `stop`; see Consumption.run."""
+        """Consume until `stop`, or end(); see Consumption.run."""
         self.require_consumable()
+        self._stop = stop
+        self._over.clear()
         consumption = self.consumption = Consumption(
             self._connector,
             self._subscriptions,
@@ -125,6 +131,18 @@ class Consuming:
         finally:
             self.consumption = self._lags = None
             watching.cancel()
+            self._over.set()
+
+    async def end(self, *, timeout: float) -> None:
+        """End the run under way, if there is one, as its `stop` does; wait for that for `timeout` seconds."""
+        if self.consumption is None:
+            return
+        self._stop.set()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._over.wait()
+        except TimeoutError:
+            log.warning("closed_while_consuming", waited=timeout)
 
     def groups(self) -> tuple[GroupStatistics, ...]:
         """What is known of each group and topic, in the order of subscribing."""

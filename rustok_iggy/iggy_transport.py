@@ -262,12 +262,16 @@ class IggyTransport(EventTransport):
         )
 
     async def aclose(self) -> None:
-        self._closed = True
         try:
-            if self._producer is not None:
-                await self._producer.aclose(timeout=self.config.close_timeout)
+            # Handlers may publish until they have ended. One that does not end when it is cancelled is left behind.
+            await self._consuming.end(timeout=self.config.consumer.drain_timeout + self.config.close_timeout)
         finally:
-            await self._connector.shutdown()
+            self._closed = True
+            try:
+                if self._producer is not None:
+                    await self._producer.aclose(timeout=self.config.close_timeout)
+            finally:
+                await self._connector.shutdown()
 
     async def _consume(self, stop: asyncio.Event) -> None:
         self._require_consumable()

@@ -150,7 +150,10 @@ class EventTransport(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Take no more, wait for what is queued within a deadline, fail the rest, end the connection. Idempotent."""
+        """End run() as SIGTERM does, take no more, wait for what is queued, fail the rest, end the connection.
+
+        Each within its deadline: `consumer.drain_timeout`, `close_timeout`. Idempotent.
+        """
 
     @abstractmethod
     async def open(self) -> None:

@@ -18,19 +18,22 @@ from rustok_iggy import (
     DecodeError,
     DeliveryContext,
     EventEnvelope,
+    IggyConfig,
     MemoryTransport,
     Retry,
     Stop,
+    TransportClosedError,
 )
 from rustok_iggy_connector import (
+    ConnectorClosedError,
     InMemoryConnector,
     MemoryServer,
     OutgoingMessage,
     PublishBatch,
 )
 from tests.cancelling import at_each_wait
-from tests.consumer.hosts import TENANT, Ignored, Recorder, counted, tenants, transport
-from tests.waiting import until
+from tests.consumer.hosts import QUICK, TENANT, Ignored, Recorder, catalog, counted, tenants, transport
+from tests.waiting import WITHIN, until
 
 pytestmark = pytest.mark.anyio
 
@@ -258,6 +261,69 @@ async def test_cancelling_run_finishes_what_is_in_flight_and_commits_it() -> Non
             await running
         assert handler.numbers == [0]
         assert await host.lag(group="g", topic="domain") == {0: 4}
+
+
+async def test_closing_the_transport_ends_run_as_its_signal_does() -> None:
+    """On close, too: what is in flight ends, may publish, and is committed; run() returns."""
+    server, follow_up = MemoryServer(), list[EventEnvelope]()
+    entered, gate = asyncio.Event(), asyncio.Event()
+
+    async def handle(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        entered.set()
+        await gate.wait()
+        await host.publish(counted(100))
+        follow_up.append(envelope)
+
+    async with transport(server) as host:
+        host.subscribe(group="g")(handle)
+        await host.publish_batch([counted(number) for number in range(5)])
+        running = asyncio.create_task(host.run())
+        await entered.wait()
+        closing = [asyncio.create_task(host.aclose()) for _ in range(2)]
+        await asyncio.sleep(0.02)
+        assert not any(task.done() for task in (running, *closing))
+        gate.set()
+        await asyncio.wait_for(asyncio.gather(running, *closing), WITHIN)
+        with pytest.raises(TransportClosedError):
+            await host.publish(counted(101))
+    assert len(follow_up) == 1
+    async with transport(server) as other:
+        other.subscribe(group="g")(Recorder())
+        assert await other.lag(group="g", topic="domain") == {0: 5}
+
+
+async def test_closing_the_transport_leaves_the_body_of_consuming_alone() -> None:
+    async with transport(MemoryServer()) as host:
+        host.subscribe(group="g")(Recorder())
+        async with host.consuming():
+            await asyncio.wait_for(host.aclose(), WITHIN)
+            await asyncio.sleep(0)
+
+
+async def test_a_transport_closes_though_a_handler_does_not_end(caplog: pytest.LogCaptureFixture) -> None:
+    entered, may_end = asyncio.Event(), asyncio.Event()
+
+    async def deaf(envelope: EventEnvelope, context: DeliveryContext) -> None:
+        entered.set()
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                continue
+
+    config = IggyConfig(consumer={**QUICK, "drain_timeout": 0.05}, close_timeout=0.05)
+    host = MemoryTransport(config, catalog=catalog)
+    host.subscribe(group="g")(deaf)
+    await host.open()
+    await host.publish(counted(1))
+    running = asyncio.create_task(host.run())
+    await entered.wait()
+    await asyncio.wait_for(host.aclose(), WITHIN)
+    assert not running.done()
+    assert "closed_while_consuming" in caplog.text
+    may_end.set()
+    await asyncio.wait([running])
+    assert running.exception() is None or isinstance(running.exception(), ConnectorClosedError)
 
 
 async def test_an_error_behind_a_cancellation_is_not_left_to_the_garbage_collector() -> None:
