@@ -93,12 +93,7 @@ class Commits:
             if self.watermark.to_store is None or self._is_barred:
                 return
             self._require_known()
-            offset = self.watermark.send()
-            try:
-                await self._subscriber.commit(self._partition_id, offset=offset)
-            except InvalidRequestError as error:
-                raise self._reset(offset) from error
-            self.watermark.store()
+            await self._commit(self.watermark.send())
             self._pace.committed(self._services.clock())
             self._services.statistics.commits += 1
 
@@ -120,14 +115,10 @@ class Commits:
                 return False
             self._require_known()
             sent = self.watermark.sent  # nothing lower may be stored: the offset would go back
-            offset = self.watermark.send() if sent is None else sent
             try:
-                await self._subscriber.commit(self._partition_id, offset=offset)
+                await self._commit(self.watermark.send() if sent is None else sent)
             except NotAssignedError:
                 return False
-            except InvalidRequestError as error:
-                raise self._reset(offset) from error
-            self.watermark.store()
             return True
 
     async def is_still_ours(self) -> bool:
@@ -162,6 +153,14 @@ class Commits:
                 raise
             # Whose partition it is now decides what becomes of the watermark.
             await self._member.next_answer()
+
+    async def _commit(self, offset: int) -> None:
+        """Store what was sent last. Raises as store()."""
+        try:
+            await self._subscriber.commit(self._partition_id, offset=offset)
+        except InvalidRequestError as error:
+            raise self._reset(offset) from error
+        self.watermark.store()
 
     def _stored(self, _: asyncio.Task[None]) -> None:
         """It is over, also when it was cancelled before it had begun."""

@@ -176,13 +176,20 @@ async def test_a_partition_that_is_being_released_begins_no_store(cancelled: boo
     assert (subscriber.commits, subject.commits.watermark.to_store) == ([], 2)
 
 
-async def test_the_last_store_waits_for_the_one_under_way() -> None:
-    subscriber, handler = SlowStores(), Recorder()
+async def ending_during_a_store(subscriber: SlowStores) -> tuple[PartitionConsumer, asyncio.Task[None]]:
+    """A partition whose handlers have all ended, and its run, while its first store has no answer yet."""
+    handler = Recorder()
     subject = consumer(subscriber, handler, commit_every=10, commit_interval=60.0)
     task = asyncio.create_task(subject.run())
     await until(lambda: len(handler.seen) == EVENTS)
     subject.stop()
     await until(lambda: subject.commits._is_over)
+    return subject, task
+
+
+async def test_the_last_store_waits_for_the_one_under_way() -> None:
+    subscriber = SlowStores()
+    subject, task = await ending_during_a_store(subscriber)
     assert (subscriber.committing, subscriber.commits) == (1, [])
     subscriber.gate.set()
     await task
@@ -191,12 +198,8 @@ async def test_the_last_store_waits_for_the_one_under_way() -> None:
 
 
 async def test_what_is_known_of_the_owner_may_grow_too_old_while_the_last_store_waits_for_the_one_under_way() -> None:
-    subscriber, handler = SlowStores(), Recorder()
-    subject = consumer(subscriber, handler, commit_every=10, commit_interval=60.0)
-    task = asyncio.create_task(subject.run())
-    await until(lambda: len(handler.seen) == EVENTS)
-    subject.stop()
-    await until(lambda: subject.commits._is_over)
+    subscriber = SlowStores()
+    subject, task = await ending_during_a_store(subscriber)
     subject.member.allowed = False  # type: ignore[attr-defined]  # until the test's member is asked again
     subscriber.gate.set()
     await task
