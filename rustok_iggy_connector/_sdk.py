@@ -50,7 +50,7 @@ from rustok_iggy_connector.errors import (
 )
 from rustok_iggy_connector.logging import get_logger
 from rustok_iggy_connector.models import PolledMessages, PublishBatch, ReceivedMessage
-from rustok_iggy_connector.refusals import incompatible, login_refused, refusal
+from rustok_iggy_connector.refusals import closed_during, incompatible, login_refused, lost_during, refusal
 from rustok_iggy_connector.shielded_wait import ShieldedWait
 from rustok_iggy_connector.wire.codes import Status
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, COMMANDS, Message
@@ -217,14 +217,11 @@ class SdkClient(Client):
                 timeout=self._timeout,
             )
         if future.cancelled():
-            raise self._closed_during(command)
+            raise closed_during(command, address=self._address)
         failure = future.exception()
         if failure is None:
             return future.result()
         raise self._error(failure, command, subject) from failure
-
-    def _closed_during(self, command: str) -> ConnectorClosedError:
-        return ConnectorClosedError(f"the session with {self._address} was closed while {command} was under way")
 
     def _give_up(self) -> None:
         self._wheel = None
@@ -237,8 +234,9 @@ class SdkClient(Client):
         # A session that is logged in becomes unauthenticated only by losing its place on the server.
         if status in SESSION_GONE or status == Status.UNAUTHENTICATED:
             self._give_up()
-            lost = f"the connection to {self._address} went during {command} of {subject}; it may have been done"
-            return self._closed_during(command) if self._closed else ConnectionLostError(lost)
+            if self._closed:
+                return closed_during(command, address=self._address)
+            return lost_during(command, address=self._address, subject=subject)
         return refusal(status, command=command, subject=subject) if status else _unknown(text, command, subject)
 
 

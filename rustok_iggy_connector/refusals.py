@@ -1,4 +1,4 @@
-"""A server's refusal, by its status number, as the error that callers see."""
+"""How a request may fail, as callers see it: a refusal of the server by its status number, a session that ended."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from importlib.metadata import version
 from rustok_iggy_connector.errors import (
     STATUS_ERRORS,
     AuthenticationError,
+    ConnectionLostError,
+    ConnectorClosedError,
     ConnectorError,
     IncompatibleServerError,
     ServerError,
@@ -53,6 +55,16 @@ def refusal(status: int, *, command: str, subject: str = "") -> ConnectorError:
     if issubclass(kind, IncompatibleServerError):
         return incompatible(message)
     return kind(message)
+
+
+def closed_during(command: str, *, address: str) -> ConnectorClosedError:
+    """The error for a request that was ended because its session was closed here."""
+    return ConnectorClosedError(f"the session with {address} was closed while {command} was under way")
+
+
+def lost_during(command: str, *, address: str, subject: str) -> ConnectionLostError:
+    """The error for a request whose connection ended before it was answered."""
+    return ConnectionLostError(f"the connection to {address} went during {command} of {subject}; it may have been done")
 
 
 def login_refused(address: str) -> AuthenticationError:

@@ -27,7 +27,7 @@ from rustok_iggy_connector.errors import (
 )
 from rustok_iggy_connector.framed_client import FramedClient
 from rustok_iggy_connector.member_identity import MemberIdentity
-from rustok_iggy_connector.refusals import refusal
+from rustok_iggy_connector.refusals import closed_during, lost_during, refusal
 from rustok_iggy_connector.wire.codec import Refusal, decode_reply
 from rustok_iggy_connector.wire.codes import Command, Status
 from rustok_iggy_connector.wire.commands import COMMAND_OF_REQUEST, Message, session, system
@@ -168,12 +168,8 @@ class WireClient(FramedClient):
             raise self._missed(name, subject, "it may have been done") from None
         except ConnectionResetError as error:
             if self._closed:
-                raise ConnectorClosedError(
-                    f"the session with {self._address} was closed while {name} was under way"
-                ) from None
-            raise ConnectionLostError(
-                f"the connection to {self._address} went during {name} of {subject}; it may have been done"
-            ) from error
+                raise closed_during(name, address=self._address) from None
+            raise lost_during(name, address=self._address, subject=subject) from error
         finally:
             self._deadline.stop()
         return self._read(frame, command, subject)
