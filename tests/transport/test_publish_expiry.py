@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
@@ -67,9 +68,6 @@ class Blocked:
         connector.gate.clear()
         self._first = publishing(producer, tenant=UUID(int=99))
 
-    async def begin(self) -> None:
-        await until(lambda: len(self.connector.batches) == 1)
-
     async def publish(self, *tenants: UUID) -> list[asyncio.Task[int]]:
         """One event of each, some time apart."""
         tasks: list[asyncio.Task[int]] = []
@@ -91,10 +89,15 @@ class Blocked:
         assert await self._first == 0
 
 
-async def blocked(connector: ScriptedConnector, producer: Producer, clock: Clock) -> Blocked:
-    subject = Blocked(connector, producer, clock)
-    await subject.begin()
-    return subject
+@asynccontextmanager
+async def blocked(
+    connector: ScriptedConnector, clock: Clock, *, backpressure: BackpressureConfig | None = None
+) -> AsyncIterator[tuple[Producer, Blocked]]:
+    """A producer, and its partition once the first batch is under way."""
+    async with producing(connector, timeout=TIMEOUT, backpressure=backpressure) as producer:
+        partition = Blocked(connector, producer, clock)
+        await until(lambda: len(connector.batches) == 1)
+        yield producer, partition
 
 
 async def outcome(task: Awaitable[int]) -> BaseException | int:
@@ -110,8 +113,7 @@ def assert_all_counted(producer: Producer, *, taken: int) -> None:
 
 async def test_an_event_has_its_whole_time_also_in_a_batch_with_an_older_one(clock: Clock) -> None:
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         old, young = await partition.publish(ANN, BOB)
         await partition.send(*[DOWN] * ALWAYS)
         clock.advance(TIMEOUT - APART)
@@ -124,8 +126,7 @@ async def test_an_event_has_its_whole_time_also_in_a_batch_with_an_older_one(clo
 
 async def test_the_request_under_way_goes_on_for_the_rest_and_its_offsets_count_all_it_holds(clock: Clock) -> None:
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         old, young = await partition.publish(ANN, BOB)
         await partition.send(hold=True)
         clock.advance(TIMEOUT - APART)
@@ -142,8 +143,7 @@ async def test_the_request_under_way_goes_on_for_the_rest_and_its_offsets_count_
 
 async def test_what_is_repeated_leaves_out_the_expired_and_keeps_the_ids_of_the_rest(clock: Clock) -> None:
     connector = ScriptedConnector(stores_before_failing=True)
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         old, young = await partition.publish(ANN, BOB)
         await partition.send(*[LOST] * ALWAYS)
         both = connector.batches[1]
@@ -170,8 +170,7 @@ async def test_later_events_of_the_same_tenant_go_with_it_and_those_of_others_go
 ) -> None:
     full_at_five = BackpressureConfig(max_queue_depth=5, critical_threshold=1.0, policy=BackpressurePolicy.WAIT)
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT, backpressure=full_at_five) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock, backpressure=full_at_five) as (producer, partition):
         old, other, same = await partition.publish(ANN, BOB, ANN)
         await partition.send(hold=True)
         queued, queued_of_other, waiting, let_in = await partition.publish(ANN, BOB, ANN, CAROL)
@@ -194,8 +193,7 @@ async def test_later_events_of_the_same_tenant_go_with_it_and_those_of_others_go
 async def test_each_has_its_own_time_one_after_another(clock: Clock) -> None:
     connector = ScriptedConnector()
     tenants = [UUID(int=number) for number in range(1, 6)]
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         tasks = await partition.publish(*tenants)
         await partition.send(hold=True)
         clock.advance(TIMEOUT - 5 * APART)
@@ -214,8 +212,7 @@ async def test_those_that_expire_shortly_after_one_another_are_told_together(
 ) -> None:
     monkeypatch.setattr(publish_expiry, "EXPIRY_INTERVAL", 2 * APART)
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (_, partition):
         tasks = await partition.publish(*[UUID(int=number) for number in range(1, 6)])
         await partition.send(hold=True)
         clock.advance(TIMEOUT - 4 * APART)
@@ -235,8 +232,7 @@ async def test_those_that_expire_shortly_after_one_another_are_told_together(
 async def test_the_last_of_a_batch_is_not_told_late(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish_expiry, "EXPIRY_INTERVAL", TIMEOUT)
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (_, partition):
         old, last = await partition.publish(ANN, BOB)
         await partition.send(hold=True)
         clock.advance(TIMEOUT - APART)
@@ -248,8 +244,7 @@ async def test_the_last_of_a_batch_is_not_told_late(clock: Clock, monkeypatch: p
 
 async def test_what_is_repeated_ends_when_nothing_is_left_of_it(clock: Clock) -> None:
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         old, same = await partition.publish(ANN, ANN)
         await partition.send(*[DOWN] * ALWAYS)
         clock.advance(TIMEOUT - APART)
@@ -263,8 +258,7 @@ async def test_what_is_repeated_ends_when_nothing_is_left_of_it(clock: Clock) ->
 
 async def test_a_batch_of_which_nothing_is_left_ends_at_once_and_the_next_goes(clock: Clock) -> None:
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         old, same = await partition.publish(ANN, ANN)
         await partition.send(hold=True)
         [next_one] = await partition.publish(BOB)
@@ -282,8 +276,7 @@ async def test_what_is_published_again_after_its_expiry_is_not_held_back_by_the_
     clock: Clock,
 ) -> None:
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         old, young = await partition.publish(ANN, BOB)
         await partition.send(hold=True)
         clock.advance(TIMEOUT - APART)
@@ -299,8 +292,7 @@ async def test_what_is_published_again_after_its_expiry_is_not_held_back_by_the_
 
 async def test_a_call_of_several_tenants_may_fail_in_part(clock: Clock) -> None:
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         [old] = await partition.publish(ANN)
         clock.advance(APART)
         part = PartitionMessages("domain", 0, [message() for _ in range(4)], [BOB, ANN, BOB, CAROL])
@@ -319,8 +311,7 @@ async def test_a_call_of_several_tenants_may_fail_in_part(clock: Clock) -> None:
 
 async def test_closing_after_an_expiry_counts_each_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         old, young, youngest = await partition.publish(ANN, BOB, CAROL)
         await partition.send(hold=True)
         [queued] = await partition.publish(UUID(int=4))
@@ -339,8 +330,7 @@ async def test_closing_after_an_expiry_counts_each_once(clock: Clock, caplog: py
 
 async def test_cancelled_callers_change_nothing_for_the_others(clock: Clock) -> None:
     connector = ScriptedConnector()
-    async with producing(connector, timeout=TIMEOUT) as producer:
-        partition = await blocked(connector, producer, clock)
+    async with blocked(connector, clock) as (producer, partition):
         old, gone, young = await partition.publish(ANN, BOB, CAROL)
         await partition.send(hold=True)
         for task in (old, gone):
